@@ -1,0 +1,70 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+    .treatAllWarnings(as: .error),
+]
+
+func module(_ name: String, _ uses: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: uses, swiftSettings: settings)
+}
+func specification(_ name: String, _ uses: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: uses, swiftSettings: settings)
+}
+func systemLibrary(_ name: String, pkgConfig: String, apt: [String]) -> Target {
+    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt(apt)])
+}
+
+let package = Package(
+    name: "market-hub",
+    products: [
+        .executable(name: "market-hub", targets: ["market-hub"]),
+        // For the fuzzers, which are a package of their own.
+        .library(name: "MarketHubKit", targets: ["Market", "Feeds", "Hub", "Wire", "Server"]),
+    ],
+    targets: [
+        // What the hub knows: pure values, no I/O, no Foundation.
+        module("Market"),
+        module("Feeds", ["Market"]),
+        module("Hub", ["Market"]),
+        // Edges: bytes and sockets.
+        .target(name: "CMarketHubProto", linkerSettings: [.linkedLibrary("protobuf-c")]),
+        module("Wire", ["Hub", "Market", "CMarketHubProto"]),
+        systemLibrary(
+            "CLibWebSockets",
+            pkgConfig: "libwebsockets",
+            apt: ["libwebsockets-dev", "libwebsockets-evlib-uv"]
+        ),
+        systemLibrary("CLibUV", pkgConfig: "libuv", apt: ["libuv1-dev"]),
+        systemLibrary("CZlib", pkgConfig: "zlib", apt: ["zlib1g-dev"]),
+        .target(
+            name: "CTransport",
+            dependencies: ["CLibWebSockets"],
+            linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]
+        ),
+        module("Transport", ["CLibWebSockets", "CLibUV", "CTransport"]),
+        // Composition.
+        module("Server", ["Market", "Feeds", "Hub", "Wire", "Transport", "CZlib"]),
+        .executableTarget(name: "market-hub", dependencies: ["Server"], swiftSettings: settings),
+        // Specifications.
+        .target(
+            name: "Simulation",
+            dependencies: ["Hub", "Market", "Feeds"],
+            path: "Tests/Simulation",
+            swiftSettings: settings
+        ),
+        specification("MarketTests", ["Market"]),
+        specification("FeedsTests", ["Feeds", "Market", "Simulation", "CZlib"]),
+        specification("HubTests", ["Hub", "Market"]),
+        specification("WireTests", ["Wire", "Hub", "Market", "CMarketHubProto"]),
+        specification("TransportTests", ["Transport"]),
+        specification("ServerTests", ["Server", "Market", "Feeds", "Hub", "Wire"]),
+        specification("SimulationTests", ["Simulation", "Hub", "Market", "Feeds"]),
+        specification("TidyTests", []),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,1 @@
+#include "market_hub_proto.h"

@@ -1,0 +1,2 @@
+/// A dialect.
+struct DialectPlaceholder {}

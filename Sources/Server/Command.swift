@@ -1,0 +1,2 @@
+/// The process: one call from main.
+public func runMarketHub() {}
