@@ -1,5 +1,3 @@
-public import Market
-
 /// Who hears what: the sessions of one I/O loop, their subscriptions and the state of everything they listen to.
 public struct Hub: Sendable {
     /// A client's subscriptions of one channel, for the answer that lists them.
