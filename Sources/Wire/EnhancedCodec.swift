@@ -29,9 +29,8 @@ public enum EnhancedCodec {
     /// Reads the commands of one binary frame.
     ///
     /// What protobuf-c may take for it is bounded by 32 KiB and sixteen times the frame's length, and is given back before the return.
-    /// - Parameters:
-    ///   - frame: one whole WebSocket message, bounded by the transport.
-    ///   - symbolsMost: the most symbols, or topics, that one command may name.
+    /// `frame` is one whole WebSocket message, bounded by the transport, and `symbolsMost` the most symbols, or topics, that one command
+    /// may name.
     /// - Throws: ``Refusal/Code/malformed`` when the frame is no ``ClientFrame``: nothing in it was carried out.
     public static func decode(
         _ frame: UnsafeRawBufferPointer,
@@ -139,14 +138,14 @@ public enum EnhancedCodec {
             throw RequestRules.tooManySymbols(topics.count, most: symbolsMost, field: "unsubscribe.topics")
         }
         let symbols = try symbols(command.symbols, command.n_symbols, field: "unsubscribe.symbols", most: symbolsMost)
-        if !topics.isEmpty {
-            return UnsubscribeRequest(channel: nil, symbols: [], topics: topics.map { TopicID($0) })
-        }
-        let channel = try channel(command.channel.rawValue, field: "unsubscribe.channel")
-        guard !symbols.isEmpty else {
+        guard !symbols.isEmpty || !topics.isEmpty else {
             throw RequestRules.invalid("unsubscribe.symbols", "Name at least one symbol, or topics.")
         }
-        return UnsubscribeRequest(channel: channel, symbols: symbols)
+        return UnsubscribeRequest(
+            channel: symbols.isEmpty ? nil : try channel(command.channel.rawValue, field: "unsubscribe.channel"),
+            symbols: symbols,
+            topics: topics.map { TopicID($0) }
+        )
     }
 
     private static func list(_ command: Markethub__V2__ListInstruments) throws(Refusal) -> ListRequest {

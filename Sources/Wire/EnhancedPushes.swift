@@ -11,7 +11,7 @@ extension EnhancedCodec {
     /// Appends one `pushes` field of a ``ServerFrame``: tag, length and the push.
     ///
     /// These bytes are the unit that subscribers share: any number of them, one after the other, is a valid frame.
-    /// - Parameter instruments: the table of the pass; read only for a status that says that units changed.
+    /// The table is that of the pass; it is read only for a status that says that units changed.
     public static func append(
         _ push: borrowing Push,
         of pass: borrowing Pass,

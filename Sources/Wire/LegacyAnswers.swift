@@ -21,9 +21,7 @@ extension LegacyCodec {
         out.append("]}")
     }
 
-    /// `{"type":"pong","id":7}`, or without an id where the ping had none.
-    ///
-    /// - Parameter id: as ``LegacyRequest/ping(id:)`` gives it.
+    /// `{"type":"pong","id":7}`, or without an id where the ping had none: it is as ``LegacyRequest/ping(id:)`` gives it.
     public static func append(pongID id: String, to out: inout OutputBytes) {
         out.append(#"{"type":"pong""#)
         if !id.isEmpty {
@@ -45,10 +43,10 @@ extension LegacyCodec {
         out.append("}")
     }
 
-    /// `{"type":"error","reason":"unknown_symbol","code":102,"message":"...","requestId":"...","request":{...}}`
+    /// `{"type":"error","reason":"unknown_symbol","code":102,"message":"...","requestId":"...","request":{...}}`.
     ///
-    /// `retryAfterMs` and `fields` stand in it where the refusal has them, `request` where `original` is not empty.
-    /// - Parameter original: as ``LegacyCommand/original`` gives it.
+    /// `retryAfterMs` and `fields` stand in it where the refusal has them, `request` where `original`, which is as
+    /// ``LegacyCommand/original`` gives it, is not empty.
     public static func append(
         _ refusal: Refusal,
         requestID: String,

@@ -36,10 +36,8 @@ public enum LegacyCodec {
 
     /// Reads the requests of one text frame: an object, or an array of objects.
     ///
+    /// `frame` is one whole WebSocket message, bounded by the transport, and `symbolsMost` the most symbols that one request may name.
     /// A frame that is no JSON is one refused command. Keys that are not known are ignored.
-    /// - Parameters:
-    ///   - frame: one whole WebSocket message, bounded by the transport.
-    ///   - symbolsMost: the most symbols that one request may name.
     public static func decode(_ frame: UnsafeRawBufferPointer, symbolsMost: Int) -> [LegacyCommand] {
         let limits = JSONLimits(bytesMost: .max, depthMost: 8, valuesMost: 2 * symbolsMost + 64 * commandsMost)
         let root: JSONValue

@@ -29,11 +29,6 @@ struct ProtobufArena {
         }
     }
 
-    private init(next: UnsafeMutableRawPointer, end: UnsafeMutableRawPointer) {
-        self.next = next
-        self.end = end
-    }
-
     private mutating func take(_ size: Int) -> UnsafeMutableRawPointer? {
         guard size >= 0, size <= end - next else { return nil }
         let taken = next

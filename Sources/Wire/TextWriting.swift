@@ -2,7 +2,7 @@
 ///
 /// `put` wants room that was reserved before and counts on what each says it takes at most; `append` reserves by itself.
 enum TextLength {
-    /// `-9223372036854775808`
+    /// `-9223372036854775808`.
     static let integerMost = 20
     /// A decimal of scale 18: sign, 19 digits, a point and a leading zero.
     static let decimalMost = 22

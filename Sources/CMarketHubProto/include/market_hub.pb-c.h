@@ -235,7 +235,7 @@ struct  Markethub__V2__Subscribe
 
 
 /*
- * Ends what a Subscribe with the same channel, depth, group, delivery, interval_ms and candle_interval began.
+ * Ends every subscription of the channel to these symbols, whatever its other settings; and the topics given.
  */
 struct  Markethub__V2__Unsubscribe
 {
@@ -243,9 +243,6 @@ struct  Markethub__V2__Unsubscribe
   Markethub__V2__Channel channel;
   size_t n_symbols;
   char **symbols;
-  /*
-   * When set, only these topics end, whatever else is given.
-   */
   size_t n_topics;
   uint32_t *topics;
 };
@@ -463,7 +460,8 @@ struct  Markethub__V2__SubscribeResult
 {
   ProtobufCMessage base;
   /*
-   * One for each symbol asked for; a wildcard has one for each instrument that fits now.
+   * One for each symbol asked for; a wildcard has one for each instrument that fits now. When an instrument joins a wildcard
+   * later, a further reply with the id of the command that asked for it tells its topic.
    */
   size_t n_results;
   Markethub__V2__SymbolResult **results;
@@ -603,7 +601,7 @@ typedef enum {
 /*
  * One change of one topic.
  * `sequence` is the number of the last event in it within its source; `previous` that of the topic's push before.
- * sequence = previous + 1 + skipped, except in the first push of a subscription.
+ * sequence = previous + 1 + skipped, except in the first push of a subscription, whose `previous` is 0.
  */
 struct  Markethub__V2__Push
 {
@@ -612,7 +610,8 @@ struct  Markethub__V2__Push
   uint64_t sequence;
   uint64_t previous;
   /*
-   * Events of the source since `previous`, beyond the last, that have no push of their own; always 0 under EVERY.
+   * Events of the source since `previous`, beyond the last, that have no push of their own: merged, or not to be
+   * seen at the topic's depth. Under EVERY always 0, but for such events of a book.
    */
   uint64_t skipped;
   /*
