@@ -32,8 +32,9 @@ let package = Package(
         module("Feeds", ["Market"]),
         module("Hub", ["Market"]),
         // Edges: bytes and sockets.
+        module("JSON"),
         .target(name: "CMarketHubProto", linkerSettings: [.linkedLibrary("protobuf-c")]),
-        module("Wire", ["Hub", "Market", "CMarketHubProto"]),
+        module("Wire", ["Hub", "Market", "JSON", "CMarketHubProto"]),
         systemLibrary(
             "CLibWebSockets",
             pkgConfig: "libwebsockets",
@@ -60,7 +61,8 @@ let package = Package(
         specification("MarketTests", ["Market"]),
         specification("FeedsTests", ["Feeds", "Market", "Simulation", "CZlib"]),
         specification("HubTests", ["Hub", "Market"]),
-        specification("WireTests", ["Wire", "Hub", "Market", "CMarketHubProto"]),
+        specification("JSONTests", ["JSON"]),
+        specification("WireTests", ["Wire", "Hub", "Market", "JSON", "CMarketHubProto"]),
         specification("TransportTests", ["Transport"]),
         specification("ServerTests", ["Server", "Market", "Feeds", "Hub", "Wire"]),
         specification("SimulationTests", ["Simulation", "Hub", "Market", "Feeds"]),

@@ -1,0 +1,2 @@
+@testable import JSON
+import Testing
