@@ -102,7 +102,12 @@ public struct MarketStream: Sendable {
                 if let candle = candles[index], !candle.isClosed {
                     close(candle, receivedNs: event.receivedNs, into: &sink)
                 }
-                candles[index] = Candle(interval: interval, openNs: openNs, first: trade.price, quantity: trade.quantity)
+                candles[index] = Candle(
+                    interval: interval,
+                    openNs: openNs,
+                    first: trade.price,
+                    quantity: trade.quantity
+                )
             }
             if let candle = candles[index] {
                 send(candle, eventNs: event.eventNs, receivedNs: event.receivedNs, into: &sink)
