@@ -15,4 +15,4 @@ SCRIPTS = sorted(path for path in (ROOT / "Scripts").iterdir() if path.is_file()
 def test_help_names_the_usage_and_does_nothing(script: Path) -> None:
     done = subprocess.run([script, "--help"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
-    assert f"Usage: Scripts/{script.name}" in done.stdout
+    assert f"usage: scripts/{script.name}" in done.stdout.lower()

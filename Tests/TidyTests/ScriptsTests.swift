@@ -14,8 +14,8 @@ struct ScriptsTests {
 
     @Test("say how they are used", arguments: scripts)
     func sayHowTheyAreUsed(script: SourceFile) {
-        #expect(script.text.hasPrefix("#!/usr/bin/env "))
-        #expect(script.text.contains("Usage: \(script.path)"))
+        #expect(script.text.hasPrefix("#!"))
+        #expect(script.text.contains(/[Uu]sage: Scripts\/\w/))
         #expect(script.text.contains("--help"))
     }
 
