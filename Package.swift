@@ -24,7 +24,7 @@ let package = Package(
     products: [
         .executable(name: "market-hub", targets: ["market-hub"]),
         // For the fuzzers, which are a package of their own.
-        .library(name: "MarketHubKit", targets: ["Market", "Feeds", "Hub", "Wire", "Server"]),
+        .library(name: "MarketHubKit", targets: ["Market", "Feeds", "Hub", "Wire", "Server", "FuzzProperties"]),
     ],
     targets: [
         // What the hub knows: pure values, no I/O, no Foundation.
@@ -66,6 +66,14 @@ let package = Package(
         specification("TransportTests", ["Transport"]),
         specification("ServerTests", ["Server", "Market", "Feeds", "Hub", "Wire"]),
         specification("SimulationTests", ["Simulation", "Hub", "Market", "Feeds"]),
+        // What must hold for any bytes: replayed over the seed corpora here, fuzzed by the package in Fuzzers.
+        .target(
+            name: "FuzzProperties",
+            dependencies: ["Market", "Feeds", "Hub", "Wire", "Server"],
+            path: "Fuzzers/Properties",
+            swiftSettings: settings
+        ),
+        specification("CorpusTests", ["FuzzProperties"]),
         specification("TidyTests", []),
     ],
     swiftLanguageModes: [.v6]
