@@ -27,9 +27,13 @@ public struct Instrument: Hashable, Sendable {
     /// The venue's own name: `XBT/USD`.
     public var rawSymbol: String
     public var kind: Kind
-    /// Decimals of a price: a ``Price`` counts units of 10^-priceScale. At most 18.
+    /// Decimals of a price, at most 18.
+    ///
+    /// A ``Price`` counts units of 10^-priceScale.
     public var priceScale: UInt8
-    /// Decimals of a quantity: a ``Quantity`` counts units of 10^-quantityScale. At most 18.
+    /// Decimals of a quantity, at most 18.
+    ///
+    /// A ``Quantity`` counts units of 10^-quantityScale.
     public var quantityScale: UInt8
     /// The smallest permitted price step, in price units; 1 where the venue does not say.
     public var tick: Int64
