@@ -1,2 +1,3 @@
-@testable import JSON
 import Testing
+
+@testable import JSON

@@ -88,6 +88,7 @@ def test_counts_node(tmp_path: Path) -> None:
         ("pytest", "<testsuites><testsuite/></testsuites>"),
         ("node", "TAP version 13\n1..0\n# tests 0\n# pass 0\n"),
     ],
+    ids=["swift", "pytest", "node"],
 )
 def test_a_runner_that_counted_no_test_is_a_failure(runner: str, text: str, tmp_path: Path) -> None:
     report = tmp_path / "report"

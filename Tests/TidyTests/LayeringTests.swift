@@ -8,10 +8,11 @@ private let allowedImports: [String: Set<String>] = [
     "Market": [],
     "Feeds": ["Market"],
     "Hub": ["Market"],
-    "Wire": ["Hub", "Market", "CMarketHubProto"],
+    "JSON": [],
+    "Wire": ["Hub", "Market", "JSON", "CMarketHubProto"],
     "Transport": ["CLibWebSockets", "CLibUV", "CTransport", "Glibc", "Synchronization"],
     "Server": [
-        "Market", "Feeds", "Hub", "Wire", "Transport", "CLibWebSockets", "CLibUV", "CTransport", "CZlib",
+        "Market", "Feeds", "Hub", "Wire", "JSON", "Transport", "CLibWebSockets", "CLibUV", "CTransport", "CZlib",
         "FoundationEssentials", "Glibc", "Synchronization",
     ],
     "market-hub": ["Server"],
