@@ -84,12 +84,6 @@ private func withConfiguration(
 
 // MARK: Call sites of the three long-running commands
 
-/// Call site of `serve`.
-private func serve(_: EffectiveConfiguration, _: ServeOptions, _ console: Console) -> CommandStatus {
-    console.complain("serve is not built in yet")
-    return .failed
-}
-
 /// Call site of `normalize`.
 private func normalize(_: NormalizeOptions, _ console: Console) -> CommandStatus {
     console.complain("normalize is not built in yet")
