@@ -6,8 +6,16 @@ import Wire
 extension ClientLoop {
     /// Encodes the pass and sends every session its share.
     func deliver(on loop: IOLoop) {
-        encoder.encode(pass, instruments: instruments)
+        encode()
         deliverShares(on: loop)
+    }
+
+    /// Makes the bytes of every push of the pass, once.
+    func encode() {
+        encoder.encode(pass, instruments: instruments)
+        let legacyCount = pass.pushes.reduce(0) { $0 + ($1.format == .legacy ? 1 : 0) }
+        metrics.block.add(legacyCount, to: metrics[.legacy].pushes)
+        metrics.block.add(pass.pushes.count - legacyCount, to: metrics[.enhanced].pushes)
     }
 
     func deliverShares(on loop: IOLoop) {

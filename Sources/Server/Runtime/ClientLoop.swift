@@ -126,7 +126,7 @@ package final class ClientLoop: IOLoopHandler {
         pass.removeAll()
         let joined = hub.adopt(board.table, into: &pass)
         instruments.update(hub.table)
-        encoder.encode(pass, instruments: instruments)
+        encode()
         tell(joined, on: loop)
         if !pass.isEmpty { deliverShares(on: loop) }
     }

@@ -54,7 +54,7 @@ extension ClientLoop {
         pass.removeAll()
         let answer = hub.handle(request, from: client.session, requestID: id, into: &pass)
         metrics.count(request: request, client.format)
-        encoder.encode(pass, instruments: instruments)
+        encode()
         sendReply(answer, to: id, receivedNs: receivedNs, slot, on: loop)
         // The first state of what was subscribed to, right behind the answer that names the topics.
         if !pass.isEmpty { deliverShares(on: loop) }
@@ -126,7 +126,7 @@ extension ClientLoop {
             pass.removeAll()
             let answer = hub.handle(request, from: client.session, requestID: 0, into: &pass)
             metrics.count(request: request, client.format)
-            encoder.encode(pass, instruments: instruments)
+            encode()
             sendAnswer(answer, original: original, slot, on: loop)
             if !pass.isEmpty { deliverShares(on: loop) }
         }

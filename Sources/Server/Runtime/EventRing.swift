@@ -31,8 +31,7 @@ package final class EventRing: @unchecked Sendable {
         let after = InlineArray<8, Int>(repeating: 0)
     }
 
-    /// - Parameters:
-    ///   - capacity: bytes; at least 4,096 and a multiple of 16. A book of *n* levels needs about 24 × *n*.
+    /// - Parameter capacity: bytes; at least 4,096 and a multiple of 16. A book of *n* levels needs about 24 × *n*.
     package init(capacity: Int) {
         precondition(capacity >= 4096 && capacity % Self.alignment == 0, "a ring of \(capacity) bytes")
         self.capacity = capacity

@@ -14,11 +14,9 @@ struct JoinableThread {
 
     private let handle: pthread_t
 
-    /// Starts a thread. Everything `run` captures belongs to it from now on.
+    /// Starts a thread, to which everything that `run` captures belongs from now on.
     ///
-    /// - Parameters:
-    ///   - name: at most 15 bytes, as `top -H` shows it.
-    ///   - run: its body.
+    /// `name`, at most 15 bytes, is what `top -H` shows.
     init(name: String, run: @escaping () -> Void) {
         var handle = pthread_t()
         let body = Unmanaged.passRetained(Body(name: name, run: run)).toOpaque()
