@@ -57,6 +57,10 @@ struct ConfigurationTests {
         #expect(changes.reloadable == ["logging.level"])
         #expect(changes.needingRestart == ["listen.port"])
         #expect(ConfigurationChanges(from: old, to: old).isEmpty)
+        let running = try old.takingReloadable(from: new)
+        #expect(running.values.logging.level == .debug)
+        #expect(running.values.listen.port == 8080)
+        #expect(ConfigurationChanges(from: running, to: new).needingRestart == ["listen.port"])
     }
 
     @Test(
