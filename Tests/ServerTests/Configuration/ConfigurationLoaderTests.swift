@@ -172,7 +172,7 @@ struct ConfigurationLoaderTests {
             ),
             (
                 "{sources: {venues: [{venue: 'kraken', symbols: ['a'],\n url: 'http://x'}]}}",
-                "hub.json5:2:7: sources.venues[0].url is \"http://x\"; it must begin with wss:// (ws:// only to this machine)"
+                "hub.json5:2:7: sources.venues[0].url is \"http://x\"; it must be wss://host[:port]/path (ws:// only to this machine)"
             ),
             (
                 "{sources: {venues: [{venue: 'kraken', symbols: ['a']}, {venue: 'kraken', symbols: ['b']}]}}",
