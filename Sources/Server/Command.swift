@@ -19,7 +19,7 @@ package func runCommand(_ console: Console) -> CommandStatus {
     }
     switch request {
     case .serve(let options):
-        return withConfiguration(options.configuration, console) { configuration in
+        return withUsableConfiguration(options.configuration, console) { configuration in
             serve(configuration, options, console)
         }
     case .normalize(let options):
@@ -27,7 +27,7 @@ package func runCommand(_ console: Console) -> CommandStatus {
     case .venue(let options):
         return playVenue(options, console)
     case .checkConfiguration(let options):
-        return withConfiguration(options, console) { configuration in
+        return withUsableConfiguration(options, console) { configuration in
             let changed = configuration.settings.filter { $0.origin != .defaults }.count
             console.print("The configuration is sound: \(changed) of \(configuration.settings.count) keys given.\n")
             return .success
@@ -79,6 +79,19 @@ private func withConfiguration(
     } catch {
         for fault in error.faults { console.complain(fault.description) }
         return .wrongUsage
+    }
+}
+
+/// The same, and every file it names can be read.
+private func withUsableConfiguration(
+    _ options: ConfigurationOptions,
+    _ console: Console,
+    _ body: (EffectiveConfiguration) -> CommandStatus
+) -> CommandStatus {
+    withConfiguration(options, console) { configuration in
+        let faults = configuration.unreadablePaths(console.whyUnreadable)
+        for fault in faults { console.complain(fault.description) }
+        return faults.isEmpty ? body(configuration) : .wrongUsage
     }
 }
 

@@ -63,11 +63,11 @@ package struct CaptureConfiguration: ConfigurationSection {
     package init() {}
 
     package static let keys = [
-        ConfigurationKey("files", .texts(countMost: 10_000), "The files in order, .gz too. Empty: no replay."),
+        ConfigurationKey("files", .paths(countMost: 10_000), "The files in order, .gz too. Empty: no replay."),
         ConfigurationKey("venue", .choice([""] + VenueConfiguration.known), "Whose traffic it is; needed with files."),
         ConfigurationKey(
             "instrumentsFile",
-            .text,
+            .path,
             "The venue's instrument list. Empty: scales are inferred from the digits."
         ),
         ConfigurationKey(
@@ -103,14 +103,14 @@ package struct VenueConfiguration: ConfigurationSection {
         ConfigurationKey("venue", .choice(known), "Which venue it is."),
         ConfigurationKey("url", .text, "The WebSocket address instead of the venue's own, wss://host[:port]/path."),
         ConfigurationKey("restUrl", .text, "The REST address instead of the venue's own, https://host[:port]."),
-        ConfigurationKey("caFile", .text, "PEM file of the authority that signed it. Empty: the system's authorities."),
+        ConfigurationKey("caFile", .path, "PEM file of the authority that signed it. Empty: the system's authorities."),
         ConfigurationKey("symbols", .texts(countMost: 10_000), "The venue's names of the instruments to follow."),
         ConfigurationKey(
             "channels",
             .texts(countMost: 32),
             "What to follow: trades, quotes, book. Empty: all of them."
         ),
-        ConfigurationKey("instrumentsFile", .text, "The venue's instrument list. Empty: it is asked for at start."),
+        ConfigurationKey("instrumentsFile", .path, "The venue's instrument list. Empty: it is asked for at start."),
     ]
 
     package func validate() -> [ConfigurationComplaint] {
