@@ -100,7 +100,7 @@ public enum LegacyCodec {
         }
     }
 
-    /// Legacy clients are never cut off for slowness: every channel is conflated when they fall behind.
+    /// Legacy clients are never cut off for slowness: every channel is conflated when they fall behind, but status, which is rare.
     private static func subscribe(_ value: JSONValue, _ symbolsMost: Int) throws(Refusal) -> SubscribeRequest {
         let channel = try channel(value)
         let length = try optional(value["interval"], "interval", "one of 1s, 1m, 5m, 15m, 1h, 1d") { value in
@@ -112,7 +112,7 @@ public enum LegacyCodec {
         return SubscribeRequest(
             channel: channel,
             symbols: try symbols(value, symbolsMost),
-            delivery: .conflate,
+            delivery: channel == .status ? nil : .conflate,
             depth: try number(value, "depth"),
             intervalMs: try number(value, "intervalMs"),
             candleInterval: length
