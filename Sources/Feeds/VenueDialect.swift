@@ -65,7 +65,9 @@ public struct VenueRules: Sendable {
     public var pingText: String?
     /// The least time between two requests for a book.
     public var snapshotEveryNs: Int64 = 0
-    /// The venue closes a connection after this time; the client leaves before. 0 for never.
+    /// The least time between two frames that we send.
+    public var sendEveryNs: Int64 = 0
+    /// The client leaves a connection after this time, before the venue closes it; 0 for never.
     public var connectionLifeNs: Int64 = 0
 
     public init(book: BookRule, silenceMostNs: Int64) {

@@ -217,8 +217,7 @@ public struct VenueFeed: Sendable {
 
     /// The place of an instrument, which is followed from now on if it was not.
     ///
-    /// - Parameters:
-    ///   - scales: decimals of prices and quantities that this message needs, used when no list told the instrument's units.
+    /// `scales` are the decimals that this message needs, for an instrument whose units no list told.
     mutating func follow(
         _ symbol: JSONValue,
         scales: Scales,

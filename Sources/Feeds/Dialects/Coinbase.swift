@@ -6,9 +6,14 @@ public import Market
 /// engine: holes in it are normal here. `side` is the maker's in a match and the taker's in a ticker.
 public struct CoinbaseDialect: VenueDialect {
     public let venue = "coinbase"
-    public let rules = VenueRules(book: .inStream, silenceMostNs: 15_000_000_000)
+    public let rules: VenueRules
 
-    public init() {}
+    public init() {
+        var rules = VenueRules(book: .inStream, silenceMostNs: 15_000_000_000)
+        // Eight messages a second are allowed.
+        rules.sendEveryNs = 130_000_000
+        self.rules = rules
+    }
 
     private struct Fields {
         var (type, product, price, size, side, time) = (none, none, none, none, none, none)
