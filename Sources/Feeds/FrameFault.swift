@@ -26,8 +26,6 @@ public enum FrameFault: Error, Hashable, Sendable {
     case negativeQuantity
     /// A number that does not fit 64 bits at the instrument's scale.
     case outOfRange
-    /// The venue's answer to something we sent was a refusal.
-    case refused
 
     /// One word for counters and reports.
     public var name: String {
@@ -45,7 +43,27 @@ public enum FrameFault: Error, Hashable, Sendable {
         case .tooManyInstruments: "too_many_instruments"
         case .negativeQuantity: "negative_quantity"
         case .outOfRange: "out_of_range"
-        case .refused: "refused"
+        }
+    }
+}
+
+extension FrameFault: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .truncated: "the text ends inside a value"
+        case .unexpected(let byte, let offset):
+            "byte 0x\(String(byte, radix: 16, uppercase: true)) cannot stand at offset \(offset)"
+        case .tooDeep(let offset): "nested too deep at offset \(offset)"
+        case .textAfterEnd(let offset): "something follows the value at offset \(offset)"
+        case .badNumber(let offset): "no number, or one too long, at offset \(offset)"
+        case .badTime(let offset): "no time, or one out of range, at offset \(offset)"
+        case .missing(let field): "\(field) is missing"
+        case .wrong(let field): "\(field) is not what the venue documents"
+        case .unknownMessage: "an unknown kind of message"
+        case .unknownSymbol: "an instrument that nobody subscribed to"
+        case .tooManyInstruments: "too many instruments"
+        case .negativeQuantity: "a quantity below zero"
+        case .outOfRange: "a number that does not fit the instrument's units"
         }
     }
 }

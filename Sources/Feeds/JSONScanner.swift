@@ -13,7 +13,7 @@ public struct JSONScanner {
     public init(_ text: UnsafeRawBufferPointer) { self.text = text }
 
     /// A scanner at the start of a value that was kept.
-    public init(_ text: UnsafeRawBufferPointer, at value: JSONValue) {
+    public init(_ text: UnsafeRawBufferPointer, at value: FrameValue) {
         self.text = text
         at = value.start
     }
@@ -94,7 +94,7 @@ extension JSONScanner {
 
     /// Reads a member's key and the colon after it.
     @inline(__always)
-    public mutating func key() throws(FrameFault) -> JSONValue {
+    public mutating func key() throws(FrameFault) -> FrameValue {
         skipSpace()
         let key = try string()
         skipSpace()
@@ -113,12 +113,12 @@ extension JSONScanner {
 
     /// Reads a value of any type and tells where it stands.
     @inline(__always)
-    public mutating func value() throws(FrameFault) -> JSONValue {
+    public mutating func value() throws(FrameFault) -> FrameValue {
         skipSpace()
         if byte == UInt8(ascii: "\"") { return try string() }
         let start = at
         try skipUnquoted()
-        return JSONValue(start: start, end: at)
+        return FrameValue(start: start, end: at)
     }
 
     @inline(__always)
@@ -126,7 +126,7 @@ extension JSONScanner {
 
     /// Reads a string; the place includes its quotes.
     @inline(__always)
-    public mutating func string() throws(FrameFault) -> JSONValue {
+    public mutating func string() throws(FrameFault) -> FrameValue {
         let start = at
         try expect(UInt8(ascii: "\""))
         while true {
@@ -145,7 +145,7 @@ extension JSONScanner {
             switch byte {
             case UInt8(ascii: "\""):
                 at += 1
-                return JSONValue(start: start, end: at)
+                return FrameValue(start: start, end: at)
             case UInt8(ascii: "\\"): try skipEscape()
             case 0..<0x20: throw fault
             default: at += 1

@@ -204,7 +204,7 @@ public struct VenueFeed: Sendable {
 
     // MARK: Instruments
 
-    func place(of symbol: JSONValue, _ arrival: Arrival) -> Int? {
+    func place(of symbol: FrameValue, _ arrival: Arrival) -> Int? {
         if var asked = arrival.rawSymbol {
             return asked.withUTF8 { index.place(of: UnsafeRawBufferPointer($0)) }
         }
@@ -219,7 +219,7 @@ public struct VenueFeed: Sendable {
     ///
     /// `scales` are the decimals that this message needs, for an instrument whose units no list told.
     mutating func follow(
-        _ symbol: JSONValue,
+        _ symbol: FrameValue,
         scales: Scales,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,

@@ -23,11 +23,11 @@ public enum VenueMessage: Sendable {
     case book(VenueBook)
     case candle(VenueCandle)
     /// Data of this instrument will follow.
-    case subscribed(JSONValue)
+    case subscribed(FrameValue)
     /// The connection lives.
     case heartbeat
     /// The venue refused something we sent; the value tells why.
-    case refusal(JSONValue)
+    case refusal(FrameValue)
     /// The venue is about to close this connection.
     case reconnectRequest
     /// Something documented that the hub has no use for.
@@ -35,11 +35,11 @@ public enum VenueMessage: Sendable {
 }
 
 public struct VenueTrade: Sendable, BitwiseCopyable {
-    public var symbol: JSONValue
+    public var symbol: FrameValue
     public var price: VenueNumber
     public var quantity: VenueNumber
     public var aggressor: Aggressor
-    public var id: JSONValue
+    public var id: FrameValue
     public var eventNs: Int64
     public var sequence: UInt64
     /// From before the subscription.
@@ -47,7 +47,7 @@ public struct VenueTrade: Sendable, BitwiseCopyable {
 }
 
 public struct VenueQuote: Sendable, BitwiseCopyable {
-    public var symbol: JSONValue
+    public var symbol: FrameValue
     public var bid: VenueNumber
     public var ask: VenueNumber
     /// Bid's and ask's quantities; nil where the venue tells prices only.
@@ -64,7 +64,7 @@ public struct VenueQuote: Sendable, BitwiseCopyable {
 /// A book message; its levels are ``VenueFrame/levels`` at ``levels``.
 public struct VenueBook: Sendable {
     /// Absent in the answer to a snapshot request: whoever asked knows.
-    public var symbol: JSONValue
+    public var symbol: FrameValue
     public var isSnapshot: Bool
     public var levels: Range<Int>
     /// The venue's numbers of the first and last change in this message and of the last change before it; 0 for none.
@@ -79,7 +79,7 @@ public struct VenueBook: Sendable {
 }
 
 public struct VenueCandle: Sendable, BitwiseCopyable {
-    public var symbol: JSONValue
+    public var symbol: FrameValue
     public var interval: CandleInterval
     public var openNs: Int64
     public var open: VenueNumber
@@ -102,7 +102,8 @@ public struct VenueFrame: Sendable {
 
     public init() {}
 
-    mutating func clear() {
+    /// Empties the frame for the next message.
+    public mutating func clear() {
         messages.removeAll(keepingCapacity: true)
         levels.removeAll(keepingCapacity: levels.capacity <= Self.levelsKeptMost)
     }
@@ -128,27 +129,27 @@ extension JSONScanner {
     }
 
     /// The number that a kept value is.
-    func number(in value: JSONValue, named field: String) throws(FrameFault) -> VenueNumber {
+    func number(in value: FrameValue, named field: String) throws(FrameFault) -> VenueNumber {
         guard value.isPresent else { throw .missing(field: field) }
         var scanner = JSONScanner(text, at: value)
         return try scanner.number()
     }
 
     /// The quantity that a kept value is.
-    func quantity(in value: JSONValue, named field: String) throws(FrameFault) -> VenueNumber {
+    func quantity(in value: FrameValue, named field: String) throws(FrameFault) -> VenueNumber {
         let number = try number(in: value, named: field)
         guard number.digits >= 0 else { throw .negativeQuantity }
         return number
     }
 
-    func unsigned(in value: JSONValue, named field: String) throws(FrameFault) -> UInt64 {
+    func unsigned(in value: FrameValue, named field: String) throws(FrameFault) -> UInt64 {
         guard value.isPresent else { throw .missing(field: field) }
         var scanner = JSONScanner(text, at: value)
         return try scanner.unsigned()
     }
 
     /// The time that a kept value is, given in milliseconds; 0 when it is absent.
-    func millisecondsNs(in value: JSONValue) throws(FrameFault) -> Int64 {
+    func millisecondsNs(in value: FrameValue) throws(FrameFault) -> Int64 {
         guard value.isPresent else { return 0 }
         var scanner = JSONScanner(text, at: value)
         return try scanner.millisecondsNs()

@@ -1,7 +1,7 @@
 extension JSONScanner {
     /// Reads `2021-04-17T16:43:37.075687Z` as nanoseconds since 1970 UTC; up to nine decimals, or none.
     public static func isoTimeNs(
-        _ value: JSONValue,
+        _ value: FrameValue,
         in text: UnsafeRawBufferPointer
     ) throws(FrameFault) -> Int64 {
         let bytes = value.bytes(in: text)

@@ -33,7 +33,7 @@ public struct BinanceDialect: VenueDialect {
         var (b, bidSize, a, askSize, t, p, q, m, x, k) = (none, none, none, none, none, none, none, none, none, none)
         var (stream, error, result) = (none, none, none)
         var (hasBids, hasAsks) = (false, false)
-        private static let none = JSONValue.none
+        private static let none = FrameValue.none
     }
 
     public func parse(_ text: UnsafeRawBufferPointer, into frame: inout VenueFrame) throws(FrameFault) {
@@ -67,7 +67,7 @@ public struct BinanceDialect: VenueDialect {
 
     @inline(__always)
     private func read(
-        _ key: JSONValue,
+        _ key: FrameValue,
         _ fields: inout Fields,
         _ scanner: inout JSONScanner,
         _ levels: inout [VenueLevel]
@@ -143,7 +143,7 @@ public struct BinanceDialect: VenueDialect {
 
     private func addTrade(
         _ fields: Fields,
-        id: JSONValue,
+        id: FrameValue,
         _ scanner: JSONScanner,
         _ frame: inout VenueFrame
     ) throws(FrameFault) {
@@ -204,7 +204,7 @@ public struct BinanceDialect: VenueDialect {
         guard fields.s.isString(in: text) else { throw .missing(field: "s") }
         guard fields.k.isPresent else { throw .missing(field: "k") }
         var scanner = JSONScanner(text, at: fields.k)
-        let none = JSONValue.none
+        let none = FrameValue.none
         var (t, i, o, h, l, c, v, n, x) = (none, none, none, none, none, none, none, none, none)
         var isMore = try scanner.beginObject()
         while isMore {
@@ -260,7 +260,7 @@ public struct BinanceDialect: VenueDialect {
 
     public func parseSnapshot(_ body: UnsafeRawBufferPointer, into frame: inout VenueFrame) throws(FrameFault) {
         var scanner = JSONScanner(body)
-        var (lastID, time) = (JSONValue.none, JSONValue.none)
+        var (lastID, time) = (FrameValue.none, FrameValue.none)
         var (hasBids, hasAsks) = (false, false)
         let firstLevel = frame.levels.count
         var isMore = try scanner.beginObject()
@@ -333,7 +333,7 @@ public struct BinanceDialect: VenueDialect {
 
     public func listing(_ scanner: inout JSONScanner) throws(FrameFault) -> Instrument? {
         let text = scanner.text
-        let none = JSONValue.none
+        let none = FrameValue.none
         var (id, base, quote, contract, filters) = (none, none, none, none, none)
         var isMore = try scanner.beginObject()
         while isMore {
@@ -364,14 +364,14 @@ public struct BinanceDialect: VenueDialect {
 
     /// `tickSize` and `stepSize` of an entry's filters.
     private func steps(
-        in filters: JSONValue,
+        in filters: FrameValue,
         _ text: UnsafeRawBufferPointer
     ) throws(FrameFault) -> (tick: VenueNumber, lot: VenueNumber)? {
         var scanner = JSONScanner(text, at: filters)
         var (tick, lot): (VenueNumber?, VenueNumber?)
         var isMore = try scanner.beginArray()
         while isMore {
-            var (type, tickSize, stepSize) = (JSONValue.none, JSONValue.none, JSONValue.none)
+            var (type, tickSize, stepSize) = (FrameValue.none, FrameValue.none, FrameValue.none)
             var isMoreFields = try scanner.beginObject()
             while isMoreFields {
                 let key = try scanner.key()

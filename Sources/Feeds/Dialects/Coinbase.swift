@@ -20,7 +20,7 @@ public struct CoinbaseDialect: VenueDialect {
         var (tradeID, sequence, bestBid, bestAsk, bidSize, askSize) = (none, none, none, none, none, none)
         var (message, channels) = (none, none)
         var hasLevels = false
-        private static let none = JSONValue.none
+        private static let none = FrameValue.none
     }
 
     public func parse(_ text: UnsafeRawBufferPointer, into frame: inout VenueFrame) throws(FrameFault) {
@@ -60,7 +60,7 @@ public struct CoinbaseDialect: VenueDialect {
 
     @inline(__always)
     private func read(
-        _ key: JSONValue,
+        _ key: FrameValue,
         _ fields: inout Fields,
         _ scanner: inout JSONScanner,
         _ levels: inout [VenueLevel]
@@ -114,7 +114,7 @@ public struct CoinbaseDialect: VenueDialect {
     }
 
     @inline(__always)
-    private func side(_ value: JSONValue, _ text: UnsafeRawBufferPointer) throws(FrameFault) -> Side {
+    private func side(_ value: FrameValue, _ text: UnsafeRawBufferPointer) throws(FrameFault) -> Side {
         if value.equals("buy", in: text) { return .bid }
         guard value.equals("sell", in: text) else { throw .wrong(field: "side") }
         return .ask
@@ -198,7 +198,7 @@ public struct CoinbaseDialect: VenueDialect {
 
     /// `[{"name":"level2","product_ids":["A-B",...]},...]`.
     private func addSubscriptions(
-        _ channels: JSONValue,
+        _ channels: FrameValue,
         _ text: UnsafeRawBufferPointer,
         _ frame: inout VenueFrame
     ) throws(FrameFault) {
@@ -254,7 +254,7 @@ public struct CoinbaseDialect: VenueDialect {
 
     public func listing(_ scanner: inout JSONScanner) throws(FrameFault) -> Instrument? {
         let text = scanner.text
-        var (id, price, quantity) = (JSONValue.none, JSONValue.none, JSONValue.none)
+        var (id, price, quantity) = (FrameValue.none, FrameValue.none, FrameValue.none)
         var isMore = try scanner.beginObject()
         while isMore {
             let key = try scanner.key()

@@ -32,7 +32,7 @@ public struct KrakenDialect: VenueDialect {
     private func parseData(_ scanner: inout JSONScanner, _ frame: inout VenueFrame) throws(FrameFault) {
         let text = scanner.text
         // Channel, one or two payloads, name, pair: name and pair come last but say what the payloads are.
-        var values = InlineArray<5, JSONValue>(repeating: .none)
+        var values = InlineArray<5, FrameValue>(repeating: .none)
         var count = 0
         var isMore = try scanner.beginArray()
         while isMore {
@@ -65,9 +65,9 @@ public struct KrakenDialect: VenueDialect {
         }
     }
 
-    private func depth(ofName name: JSONValue, _ text: UnsafeRawBufferPointer) throws(FrameFault) -> Int {
+    private func depth(ofName name: FrameValue, _ text: UnsafeRawBufferPointer) throws(FrameFault) -> Int {
         let start = name.start + "\"book-".utf8.count
-        var scanner = JSONScanner(text, at: JSONValue(start: start, end: name.end))
+        var scanner = JSONScanner(text, at: FrameValue(start: start, end: name.end))
         let depth = try scanner.unsigned()
         guard (1...100_000).contains(depth) else { throw .wrong(field: "depth") }
         return Int(depth)
@@ -128,7 +128,7 @@ public struct KrakenDialect: VenueDialect {
     /// `[["price","volume","seconds","b"|"s","l"|"m","misc"],...]`.
     private func addTrades(
         _ payload: JSONScanner,
-        _ pair: JSONValue,
+        _ pair: FrameValue,
         _ frame: inout VenueFrame
     ) throws(FrameFault) {
         var scanner = payload
@@ -167,7 +167,7 @@ public struct KrakenDialect: VenueDialect {
     /// `{"a":["price",whole lots,"quantity"],"b":[...],...}`.
     private func addQuote(
         _ payload: JSONScanner,
-        _ pair: JSONValue,
+        _ pair: FrameValue,
         _ frame: inout VenueFrame
     ) throws(FrameFault) {
         var scanner = payload
@@ -214,7 +214,7 @@ public struct KrakenDialect: VenueDialect {
     // MARK: Events
 
     private func parseEvent(_ scanner: inout JSONScanner, _ frame: inout VenueFrame) throws(FrameFault) {
-        let (text, none) = (scanner.text, JSONValue.none)
+        let (text, none) = (scanner.text, FrameValue.none)
         var (event, status, pair, message) = (none, none, none, none)
         var isMore = try scanner.beginObject()
         while isMore {
@@ -286,7 +286,7 @@ public struct KrakenDialect: VenueDialect {
     }
 
     public func listing(_ scanner: inout JSONScanner) throws(FrameFault) -> Instrument? {
-        let (text, none) = (scanner.text, JSONValue.none)
+        let (text, none) = (scanner.text, FrameValue.none)
         var (name, price, quantity, tick) = (none, none, none, none)
         var isMore = try scanner.beginObject()
         while isMore {

@@ -1,7 +1,7 @@
 /// Where a value stands in a frame; means something only together with the frame's bytes.
 ///
 /// A string's place includes its quotes.
-public struct JSONValue: Hashable, Sendable, BitwiseCopyable {
+public struct FrameValue: Hashable, Sendable, BitwiseCopyable {
     public var start: Int
     public var end: Int
 
@@ -11,7 +11,7 @@ public struct JSONValue: Hashable, Sendable, BitwiseCopyable {
     }
 
     /// No value.
-    public static let none = JSONValue(start: 0, end: 0)
+    public static let none = FrameValue(start: 0, end: 0)
 
     public var isPresent: Bool { end > start }
 
