@@ -110,7 +110,11 @@ package struct VenueConfiguration: ConfigurationSection {
             .texts(countMost: 32),
             "What to follow: trades, quotes, book. Empty: all of them."
         ),
-        ConfigurationKey("instrumentsFile", .path, "The venue's instrument list. Empty: it is asked for at start."),
+        ConfigurationKey(
+            "instrumentsFile",
+            .path,
+            "The venue's instrument list. Empty: scales are inferred from the digits."
+        ),
     ]
 
     package func validate() -> [ConfigurationComplaint] {
