@@ -13,7 +13,7 @@ package struct SourcesConfiguration: ConfigurationSection {
         ConfigurationKey(
             "venues",
             .objects(VenueConfiguration.self, countMost: 64),
-            "Live venues, each an object with the keys venue, url, restUrl, caFile, symbols, channels, instrumentsFile."
+            "Live venues, each an object with the keys below; venue and symbols are needed."
         ),
         ConfigurationKey("tcp", .section(TCPSourceConfiguration.self), "A plain TCP listener for a feed in the LAN."),
     ]
