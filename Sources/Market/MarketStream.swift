@@ -66,6 +66,7 @@ public struct MarketStream: Sendable {
             sendTicker(like: event, extra: .synthetic, into: &sink)
         case .status(let new):
             status = new
+            if new.reason == .unitsChanged { forgetOldUnits() }
             sequences.status += 1
             numbered.sequence = sequences.status
             sink.receive(numbered, levels: Span())
@@ -82,6 +83,13 @@ public struct MarketStream: Sendable {
             else { continue }
             close(candle, receivedNs: nowNs, into: &sink)
         }
+    }
+
+    /// Figures in units of before must not mix with those of now.
+    private mutating func forgetOldUnits() {
+        ticker = Ticker()
+        day = DayFigures()
+        candles = InlineArray(repeating: nil)
     }
 
     private mutating func apply(_ trade: Trade, of event: MarketEvent, into sink: inout some MarketEventSink) {
@@ -102,7 +110,12 @@ public struct MarketStream: Sendable {
                 if let candle = candles[index], !candle.isClosed {
                     close(candle, receivedNs: event.receivedNs, into: &sink)
                 }
-                candles[index] = Candle(interval: interval, openNs: openNs, first: trade.price, quantity: trade.quantity)
+                candles[index] = Candle(
+                    interval: interval,
+                    openNs: openNs,
+                    first: trade.price,
+                    quantity: trade.quantity
+                )
             }
             if let candle = candles[index] {
                 send(candle, eventNs: event.eventNs, receivedNs: event.receivedNs, into: &sink)
