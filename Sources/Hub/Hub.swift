@@ -35,7 +35,7 @@ public struct Hub: Sendable {
     /// A client's subscriptions of one channel, for the answer that lists them.
     public struct Subscriptions: Hashable, Sendable {
         public var channel: Channel
-        /// In the order in which they were made; wildcards stand as they were written.
+        /// Wildcards as they were written, then names, in the order in which they were asked for.
         public var symbols: [String]
 
         public init(channel: Channel, symbols: [String]) {
@@ -69,6 +69,8 @@ public struct Hub: Sendable {
     var dirty: [[TopicID]] = Array(repeating: [], count: View.intervalsMs.count)
     /// When a class is due next; nil while nothing of it is dirty.
     var classDueNs: [Int64?] = Array(repeating: nil, count: View.intervalsMs.count)
+    /// The end of the interval in which a class was last pushed: it is not due again before.
+    var classFreeNs: [Int64] = Array(repeating: 0, count: View.intervalsMs.count)
     /// Trades that conflating sessions missed, by topic and session slot.
     var missed: [Missed: TradeAggregate] = [:]
     var pairs: [(slot: UInt32, push: Int32)] = []
@@ -125,14 +127,19 @@ public struct Hub: Sendable {
     /// Everything a session listens to, by channel.
     public func subscriptions(of id: SessionID) -> [Subscriptions] {
         guard isOpen(id) else { return [] }
-        let session = sessions[id.index]
+        var symbols: [Channel: [String]] = [:]
+        for wildcard in sessions[id.index].wildcards {
+            symbols[wildcard.view.channel, default: []].append(wildcard.pattern)
+        }
+        let named = sessions[id.index].subscriptions.lazy.filter { !$0.isFromWildcard }
+        for subscription in named.sorted(by: { $0.number < $1.number }) {
+            let channel = topics[subscription.topic.index].key.view.channel
+            symbols[channel, default: []].append(subscription.symbol)
+        }
         return Channel.allCases.compactMap { channel in
-            var symbols = session.wildcards.filter { $0.view.channel == channel }.map(\.pattern)
-            for subscription in session.subscriptions
-            where !subscription.isFromWildcard && topics[subscription.topic.index].key.view.channel == channel {
-                if !symbols.contains(subscription.symbol) { symbols.append(subscription.symbol) }
-            }
-            return symbols.isEmpty ? nil : Subscriptions(channel: channel, symbols: symbols)
+            guard let all = symbols[channel] else { return nil }
+            var told: Set<String> = []
+            return Subscriptions(channel: channel, symbols: all.filter { told.insert($0).inserted })
         }
     }
 
@@ -142,6 +149,8 @@ public struct Hub: Sendable {
         var changed: [(topic: TopicID, sequence: UInt64)] = []
         for index in sessions[id.index].subscriptions.indices {
             let topic = sessions[id.index].subscriptions[index].topic
+            let place = Int(sessions[id.index].subscriptions[index].place)
+            guard !topics[topic.index].subscribers[place].isBehind else { continue }
             let sequence = topics[topic.index].last.sequence
             guard sequence != sessions[id.index].subscriptions[index].heartbeatSequence else { continue }
             sessions[id.index].subscriptions[index].heartbeatSequence = sequence
