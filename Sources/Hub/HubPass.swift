@@ -80,6 +80,8 @@ extension Hub {
             topics[index].window.copy(topics[index].ahead)
         }
         assign(id, pushesFrom: first, before: before, into: &pass)
+        // The units changed behind the last of what waited.
+        if view.delivery == .every, topics[index].needsSnapshot { topics[index].hideBook() }
     }
 
     private mutating func flushWaiting(of id: TopicID, into pass: inout Pass) {

@@ -142,8 +142,13 @@ struct Topic: Sendable {
         if !isLossless { waiting.removeAll(keepingCapacity: true) }
         needsSnapshot = true
         self.step = step
+        if waiting.isEmpty { hideBook() }
+    }
+
+    /// Shows nothing until the book's next snapshot.
+    mutating func hideBook() {
+        window = BookWindow()
         ahead = BookWindow()
-        if waiting.isEmpty { window = BookWindow() }
     }
 }
 
