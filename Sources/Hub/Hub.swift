@@ -73,9 +73,20 @@ public struct Hub: Sendable {
     var classFreeNs: [Int64] = Array(repeating: 0, count: View.intervalsMs.count)
     /// Trades that conflating sessions missed, by topic and session slot.
     var missed: [Missed: TradeAggregate] = [:]
+    /// Of the running pass: who gets what, and by slot how much each session gets. Empty and zero in between.
+    var deals: [Deal] = []
     var pairs: [(slot: UInt32, push: Int32)] = []
     var touched: [UInt32] = []
+    var shareCounts: [Int32] = []
+    /// Sessions that are blocked: while there are none, a topic's pushes go to all who listen without a look at each.
+    var blockedCount = 0
     var spareWindow = BookWindow()
+
+    /// Some pushes of the running pass that go to all who listen to a topic, or who is named with each.
+    enum Deal: Sendable {
+        case toAll(TopicID, pushes: Range<Int32>)
+        case toSome(pairs: Range<Int>)
+    }
 
     struct Missed: Hashable, Sendable {
         var topic: TopicID
@@ -97,6 +108,7 @@ public struct Hub: Sendable {
             return SessionID(slot: slot, generation: generation)
         }
         sessions.append(Session(generation: 1, format: format))
+        shareCounts.append(0)
         return SessionID(slot: UInt32(sessions.count - 1), generation: 1)
     }
 
@@ -104,6 +116,7 @@ public struct Hub: Sendable {
     public mutating func close(_ id: SessionID) {
         guard isOpen(id) else { return }
         while let last = sessions[id.index].subscriptions.indices.last { removeSubscription(at: last, of: id) }
+        setBlocked(false, id)
         sessions[id.index].isOpen = false
         sessions[id.index].wildcards = []
         freeSlots.append(id.slot)
@@ -116,8 +129,9 @@ public struct Hub: Sendable {
 
     /// Says whether a session's connection takes bytes at present.
     public mutating func setBlocked(_ isBlocked: Bool, _ id: SessionID) {
-        guard isOpen(id) else { return }
+        guard isOpen(id), sessions[id.index].isBlocked != isBlocked else { return }
         sessions[id.index].isBlocked = isBlocked
+        blockedCount += isBlocked ? 1 : -1
     }
 
     public func subscriptionCount(of id: SessionID) -> Int { isOpen(id) ? sessions[id.index].subscriptions.count : 0 }

@@ -14,7 +14,9 @@ extension Hub {
             && missed.keys.allSatisfy { missed in
                 topics[missed.topic.index].subscribers.contains { $0.slot == missed.slot && $0.isBehind }
             }
-            && pairs.isEmpty && touched.isEmpty
+            && deals.isEmpty && pairs.isEmpty && touched.isEmpty
+            && shareCounts.count == sessions.count && shareCounts.allSatisfy { $0 == 0 }
+            && sessions.count { $0.isOpen && $0.isBlocked } == blockedCount
     }
 
     private func isSessionConsistent(_ slot: Int) -> Bool {
@@ -29,7 +31,7 @@ extension Hub {
             guard session.places[subscription.topic].map(Int.init) == index else { return false }
             if subscriber.isBehind { behindCount += 1 }
         }
-        return behindCount == session.behindCount && session.share == 0
+        return behindCount == session.behindCount
             && session.places.count == session.subscriptions.count
             && Set(session.subscriptions.map(\.topic)).count == session.subscriptions.count
     }

@@ -155,22 +155,41 @@ extension Hub {
         if topics[id.index].key.view.channel == .candles, !isLossless {
             keepClosedCandles(first..<end, of: id, in: pass)
         }
-        for place in topics[id.index].subscribers.indices {
-            let subscriber = topics[id.index].subscribers[place]
-            let isBlocked = sessions[Int(subscriber.slot)].isBlocked
-            if isLossless || !isBlocked && !subscriber.isBehind {
-                give(first..<end, to: subscriber.slot)
-            } else {
-                leaveOut(id, place, slot: subscriber.slot, before: before, pushes: first..<end, of: pass)
-                if !isBlocked { give(bringUp(place, of: id, into: &pass), to: subscriber.slot) }
-            }
+        if isLossless || blockedCount == 0 && topics[id.index].behindCount == 0 {
+            let pushCount = Int32(end - first)
+            Self.count(pushCount, for: topics[id.index].subscribers, in: &shareCounts, touched: &touched)
+            deals.append(.toAll(id, pushes: Int32(first)..<Int32(end)))
+        } else {
+            let firstPair = pairs.count
+            assignOneByOne(id, first..<end, before: before, into: &pass)
+            deals.append(.toSome(pairs: firstPair..<pairs.count))
         }
         if topics[id.index].behindCount == 0 { topics[id.index].closedCandles.removeAll() }
     }
 
+    /// Gives pushes to those who can take them, and notes the others.
+    private mutating func assignOneByOne(
+        _ id: TopicID,
+        _ pushes: Range<Int>,
+        before: Topic.Stamp,
+        into pass: inout Pass
+    ) {
+        for place in topics[id.index].subscribers.indices {
+            let subscriber = topics[id.index].subscribers[place]
+            let isBlocked = sessions[Int(subscriber.slot)].isBlocked
+            if !isBlocked, !subscriber.isBehind {
+                give(pushes, to: subscriber.slot)
+            } else {
+                leaveOut(id, place, slot: subscriber.slot, before: before, pushes: pushes, of: pass)
+                if !isBlocked { give(bringUp(place, of: id, into: &pass), to: subscriber.slot) }
+            }
+        }
+    }
+
     private mutating func give(_ pushes: Range<Int>, to slot: UInt32) {
-        if sessions[Int(slot)].share == 0 { touched.append(slot) }
-        sessions[Int(slot)].share += Int32(pushes.count)
+        guard !pushes.isEmpty else { return }
+        if shareCounts[Int(slot)] == 0 { touched.append(slot) }
+        shareCounts[Int(slot)] += Int32(pushes.count)
         for push in pushes { pairs.append((slot, Int32(push))) }
     }
 
@@ -200,7 +219,6 @@ extension Hub {
         of pass: Pass
     ) {
         if !topics[id.index].subscribers[place].isBehind {
-            topics[id.index].subscribers[place].isBehind = true
             topics[id.index].subscribers[place].seen = before.sequence
             topics[id.index].behindCount += 1
             sessions[Int(slot)].behindCount += 1
@@ -218,22 +236,64 @@ extension Hub {
 
     /// Sorts who-gets-what by session, in time and memory that grow with the deliveries alone.
     private mutating func deal(into pass: inout Pass) {
-        var next = Int32(pass.order.count)
-        pass.order.append(contentsOf: repeatElement(0, count: pairs.count))
+        let first = pass.order.count
+        var next = Int32(first)
         for slot in touched {
             let session = SessionID(slot: slot, generation: sessions[Int(slot)].generation)
-            let count = sessions[Int(slot)].share
+            let count = shareCounts[Int(slot)]
             pass.shares.append(Pass.Share(session: session, range: next..<(next + count)))
-            sessions[Int(slot)].share = next
+            // From here on it says where the session's next push stands.
+            shareCounts[Int(slot)] = next
             next += count
         }
-        for (slot, push) in pairs {
-            pass.order[Int(sessions[Int(slot)].share)] = push
-            sessions[Int(slot)].share += 1
+        pass.order.append(contentsOf: repeatElement(0, count: Int(next) - first))
+        for deal in deals {
+            switch deal {
+            case .toAll(let topic, let pushes):
+                Self.place(pushes, for: topics[topic.index].subscribers, in: &pass.order, at: &shareCounts)
+            case .toSome(let range):
+                for (slot, push) in pairs[range] {
+                    pass.order[Int(shareCounts[Int(slot)])] = push
+                    shareCounts[Int(slot)] += 1
+                }
+            }
         }
-        for slot in touched { sessions[Int(slot)].share = 0 }
+        for slot in touched { shareCounts[Int(slot)] = 0 }
+        deals.removeAll(keepingCapacity: true)
         pairs.removeAll(keepingCapacity: true)
         touched.removeAll(keepingCapacity: true)
+    }
+
+    private static func count(
+        _ pushCount: Int32,
+        for subscribers: [Topic.Subscriber],
+        in shareCounts: inout [Int32],
+        touched: inout [UInt32]
+    ) {
+        var counts = shareCounts.mutableSpan
+        for subscriber in subscribers {
+            let count = counts[Int(subscriber.slot)]
+            if count == 0 { touched.append(subscriber.slot) }
+            counts[Int(subscriber.slot)] = count + pushCount
+        }
+    }
+
+    private static func place(
+        _ pushes: Range<Int32>,
+        for subscribers: [Topic.Subscriber],
+        in order: inout [Int32],
+        at shareCounts: inout [Int32]
+    ) {
+        var places = shareCounts.mutableSpan
+        var order = order.mutableSpan
+        for subscriber in subscribers {
+            var place = places[Int(subscriber.slot)]
+            for push in pushes {
+                order[Int(place)] = push
+                place += 1
+            }
+            places[Int(subscriber.slot)] = place
+        }
     }
 
     // MARK: What a single session is told
@@ -245,7 +305,7 @@ extension Hub {
         let subscriber = topics[id.index].subscribers[place]
         let pushes = appendState(of: id, since: subscriber.seen, slot: subscriber.slot, into: &pass)
         guard !pushes.isEmpty else { return pushes }
-        topics[id.index].subscribers[place].isBehind = false
+        topics[id.index].subscribers[place].seen = nil
         topics[id.index].behindCount -= 1
         sessions[Int(subscriber.slot)].behindCount -= 1
         return pushes

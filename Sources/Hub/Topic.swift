@@ -13,9 +13,20 @@ struct Topic: Sendable {
         var slot: UInt32
         /// The place in the session's own list.
         var place: Int32
-        /// Whether pushes were left out; then ``seen`` is the last the client has.
-        var isBehind = false
-        var seen: UInt64 = 0
+        /// The last push the client has, when some were left out since; else nil.
+        var seen: UInt64? {
+            get { lastSeen == .max ? nil : lastSeen }
+            set { lastSeen = newValue ?? .max }
+        }
+        /// As few bytes as will do: there is one of these a delivery.
+        private var lastSeen: UInt64 = .max
+
+        var isBehind: Bool { lastSeen != .max }
+
+        init(slot: UInt32, place: Int32) {
+            self.slot = slot
+            self.place = place
+        }
     }
 
     /// When and as which event of its source something happened.
@@ -261,8 +272,6 @@ struct Session: Sendable {
     var madeCount: UInt32 = 0
     var wildcards: [Wildcard] = []
     var behindCount = 0
-    /// How many pushes of the running pass are the session's, and then where the next stands.
-    var share: Int32 = 0
 
     init(generation: UInt32, format: Format) {
         self.generation = generation
