@@ -6,7 +6,7 @@ import Synchronization
 /// A loop looks when an event names an instrument it does not know or says that units changed; the table is always shown before
 /// such an event is sent.
 package final class InstrumentBoard: Sendable {
-    private let shown = Mutex(InstrumentTable())
+    private let shown = Guarded(InstrumentTable())
     private let shownVersion = Atomic<UInt32>(0)
 
     package init() {}

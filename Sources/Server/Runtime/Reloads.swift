@@ -15,10 +15,10 @@ package struct ReloadedSettings: Sendable {
 
 /// Hands newly read settings to the threads that use them: each looks when it is woken.
 package final class Reloads: Sendable {
-    private let settings: Mutex<ReloadedSettings>
+    private let settings: Guarded<ReloadedSettings>
     private let count = Atomic<Int>(1)
 
-    package init(_ settings: ReloadedSettings) { self.settings = Mutex(settings) }
+    package init(_ settings: ReloadedSettings) { self.settings = Guarded(settings) }
 
     package func publish(_ settings: ReloadedSettings) {
         self.settings.withLock { $0 = settings }
