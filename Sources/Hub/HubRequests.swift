@@ -1,0 +1,329 @@
+import Market
+
+/// Requests of clients.
+extension Hub {
+    /// Carries out a request of an open session.
+    ///
+    /// - Parameters:
+    ///   - request: what the client asks.
+    ///   - id: the session; it must be open.
+    ///   - requestID: the client's own number, told again when an instrument joins a wildcard later.
+    ///   - pass: takes the first state of what was subscribed to, as a share of this session.
+    /// - Returns: the answer, to be sent before the share.
+    public mutating func handle(
+        _ request: Request,
+        from id: SessionID,
+        requestID: UInt32,
+        into pass: inout Pass
+    ) -> Answer {
+        precondition(isOpen(id), "a request of a session that is not open")
+        switch request {
+        case .connect(let connect):
+            sessions[id.index].passMs = Self.served(connect.passMs)
+            let session = UInt64(id.generation) << 32 | UInt64(id.slot)
+            let count = UInt32(table.all.count)
+            return .connected(
+                Welcome(epoch: epoch, session: session, tableVersion: table.version, instrumentCount: count)
+            )
+        case .subscribe(let subscribe): return self.subscribe(subscribe, id, requestID, into: &pass)
+        case .unsubscribe(let unsubscribe): return self.unsubscribe(unsubscribe, id)
+        case .list(let list): return self.list(list)
+        case .ping(let clientNs): return .pong(clientNs: clientNs)
+        }
+    }
+
+    /// The interval that is served for the one wished: the next longer of ``View/intervalsMs``, the longest for more.
+    static func served(_ intervalMs: UInt32) -> UInt32 {
+        View.intervalsMs.first { $0 >= intervalMs } ?? View.intervalsMs[View.intervalsMs.count - 1]
+    }
+
+    private func list(_ request: ListRequest) -> Answer {
+        let most = request.limit == 0 || request.limit > 1000 ? 1000 : Int(request.limit)
+        let all =
+            request.pattern.isEmpty || request.pattern == "*" ? table.all.map(\.id) : ids(named: request.pattern)
+        let wanted = all.filter { $0.rawValue >= request.from }
+        let next = wanted.count > most ? wanted[most].rawValue : 0
+        return .listed(wanted.prefix(most).map { table[$0] }, next: next, tableVersion: table.version)
+    }
+
+    private func ids(named name: String) -> [InstrumentID] {
+        if name.utf8.contains(UInt8(ascii: "*")) { return table.ids(matching: name) }
+        return table.id(named: name).map { [$0] } ?? []
+    }
+
+    // MARK: Subscribing
+
+    private mutating func subscribe(
+        _ request: SubscribeRequest,
+        _ id: SessionID,
+        _ requestID: UInt32,
+        into pass: inout Pass
+    ) -> Answer {
+        let view: View
+        do { view = try self.view(of: request, for: id) } catch { return .refused(error) }
+        guard !request.symbols.isEmpty else {
+            return .refused(Refusal(.invalidField, "Name at least one symbol.", fields: [.init("symbols", "is empty")]))
+        }
+        guard request.symbols.count <= settings.symbolsPerRequestMost else {
+            let most = settings.symbolsPerRequestMost
+            return .refused(
+                Refusal(
+                    .tooManySymbols,
+                    "\(request.symbols.count) symbols in one request; at most \(most) are allowed. A wildcard counts as one."
+                )
+            )
+        }
+        let start = Int32(pass.order.count)
+        var outcomes: [SymbolOutcome] = []
+        outcomes.reserveCapacity(request.symbols.count)
+        for symbol in request.symbols {
+            if symbol.utf8.contains(UInt8(ascii: "*")) {
+                subscribe(toWildcard: symbol, view, id, requestID, &outcomes, into: &pass)
+            } else if let instrument = table.id(named: symbol) {
+                let result = subscribe(to: instrument, view, id, as: symbol, isFromWildcard: false, into: &pass)
+                outcomes.append(SymbolOutcome(symbol: symbol, result: result))
+            } else {
+                outcomes.append(SymbolOutcome(symbol: symbol, result: .failure(Self.unknown(symbol))))
+            }
+        }
+        let end = Int32(pass.order.count)
+        if end > start { pass.shares.append(Pass.Share(session: id, range: start..<end)) }
+        return .subscribed(outcomes)
+    }
+
+    static func unknown(_ symbol: String) -> Refusal {
+        Refusal(.unknownSymbol, "No instrument \(symbol.prefix(64)); list the instruments to see which there are.")
+    }
+
+    /// Checks the settings of a subscription and brings them into the form that is served.
+    private func view(of request: SubscribeRequest, for id: SessionID) throws(Refusal) -> View {
+        let delivery = request.delivery ?? request.channel.usualDelivery
+        var fields: [Refusal.Field] = []
+        var view = View(channel: request.channel, delivery: delivery)
+        view.intervalMs = Self.served(max(request.intervalMs, sessions[id.index].passMs))
+        if request.channel == .book {
+            view.depth = request.depth
+            view.group = Int64(clamping: max(request.group, 1))
+            if request.depth != 0, !View.depths.contains(request.depth) {
+                fields.append(.init("depth", "must be 0 (all), 10, 25, 100 or 1000"))
+            }
+            if request.group > 1_000_000_000 { fields.append(.init("group", "must be at most 1000000000 ticks")) }
+        } else {
+            if request.depth != 0 { fields.append(.init("depth", "is for the book channel only")) }
+            if request.group > 1 { fields.append(.init("group", "is for the book channel only")) }
+        }
+        if request.channel == .candles {
+            view.candleInterval = request.candleInterval ?? .minute
+        } else if request.candleInterval != nil {
+            fields.append(.init("candle_interval", "is for the candles channel only"))
+        }
+        if delivery == .latest, request.intervalMs < 20 {
+            fields.append(.init("interval_ms", "must be 20 or more under LATEST"))
+        }
+        if request.channel == .status, delivery != .every {
+            fields.append(.init("delivery", "must be EVERY on the status channel"))
+        }
+        guard fields.isEmpty else {
+            let text = fields.map { "\($0.name) \($0.message)" }.joined(separator: "; ")
+            throw Refusal(.invalidField, text + ".", fields: fields)
+        }
+        return view
+    }
+
+    private mutating func subscribe(
+        toWildcard pattern: String,
+        _ view: View,
+        _ id: SessionID,
+        _ requestID: UInt32,
+        _ outcomes: inout [SymbolOutcome],
+        into pass: inout Pass
+    ) {
+        guard pattern.utf8.count <= 64 else {
+            outcomes.append(SymbolOutcome(symbol: pattern, result: .failure(Self.unknown(pattern))))
+            return
+        }
+        if !sessions[id.index].wildcards.contains(where: { $0.pattern == pattern && $0.view == view }) {
+            guard sessions[id.index].wildcards.count < settings.wildcardsMost else {
+                let refusal = Refusal(.tooManySubscriptions, "At most \(settings.wildcardsMost) wildcards are allowed.")
+                outcomes.append(SymbolOutcome(symbol: pattern, result: .failure(refusal)))
+                return
+            }
+            let wildcard = Session.Wildcard(pattern: pattern, view: view, requestID: requestID)
+            sessions[id.index].wildcards.append(wildcard)
+        }
+        for instrument in table.ids(matching: pattern) {
+            let result = subscribe(to: instrument, view, id, as: pattern, isFromWildcard: true, into: &pass)
+            outcomes.append(SymbolOutcome(symbol: pattern, result: result))
+        }
+    }
+
+    private mutating func subscribe(
+        to instrument: InstrumentID,
+        _ view: View,
+        _ id: SessionID,
+        as symbol: String,
+        isFromWildcard: Bool,
+        into pass: inout Pass
+    ) -> Result<TopicDescription, Refusal> {
+        let key = Topic.Key(instrument: instrument, view: view, format: sessions[id.index].format)
+        if let known = topicIDs[key],
+            let place = sessions[id.index].subscriptions.firstIndex(where: { $0.topic == known })
+        {
+            if !isFromWildcard, sessions[id.index].subscriptions[place].isFromWildcard {
+                sessions[id.index].subscriptions[place].isFromWildcard = false
+                sessions[id.index].subscriptions[place].symbol = symbol
+            }
+            return .success(describe(known))
+        }
+        guard sessions[id.index].subscriptions.count < settings.subscriptionsMost else {
+            let most = settings.subscriptionsMost
+            return .failure(Refusal(.tooManySubscriptions, "At most \(most) subscriptions a connection are allowed."))
+        }
+        guard let topic = topicIDs[key] ?? makeTopic(key) else {
+            let refusal = Refusal(.tooManyTopics, "The hub serves as many views as it may.", retryAfterMs: 10_000)
+            return .failure(refusal)
+        }
+        let subscriber = Topic.Subscriber(slot: id.slot, place: Int32(sessions[id.index].subscriptions.count))
+        sessions[id.index].subscriptions.append(
+            Session.Subscription(
+                topic: topic,
+                place: Int32(topics[topic.index].subscribers.count),
+                symbol: symbol,
+                isFromWildcard: isFromWildcard,
+                heartbeatSequence: topics[topic.index].last.sequence
+            )
+        )
+        topics[topic.index].subscribers.append(subscriber)
+        appendState(of: topic, since: nil, slot: id.slot, into: &pass)
+        return .success(describe(topic))
+    }
+
+    private func describe(_ id: TopicID) -> TopicDescription {
+        let topic = topics[id.index]
+        return TopicDescription(
+            id: id,
+            instrument: table[topic.key.instrument],
+            view: topic.key.view,
+            sequence: topic.last.sequence
+        )
+    }
+
+    private mutating func makeTopic(_ key: Topic.Key) -> TopicID? {
+        guard topicIDs.count < settings.topicsMost else { return nil }
+        let id = freeTopics.popLast() ?? TopicID(UInt32(topics.count))
+        let interval = View.intervalsMs.firstIndex(of: key.view.intervalMs) ?? 0
+        var topic = Topic(key: key, id: id, intervalClass: interval)
+        let state = states[key.instrument.index]
+        switch key.view.channel {
+        case .ticker:
+            topic.last = state.tickerStamp
+            if state.tickerStamp.sequence > 0 { topic.value = .ticker(state.ticker) }
+        case .trades, .marketData:
+            topic.last = state.tradeStamp
+            topic.value = state.trade.map { .trade($0) }
+        case .book:
+            topic.last = state.bookStamp
+            topic.window.show(state.book, depth: key.view.depth, group: key.view.group)
+        case .candles:
+            let place = Int(key.view.candleInterval?.rawValue ?? 0)
+            topic.last = state.candleStamps[place]
+            topic.value = state.candles[place].map { .candle($0) }
+        case .status:
+            topic.last = state.statusStamp
+            topic.value = .status(state.status)
+        }
+        if id.index == topics.count { topics.append(topic) } else { topics[id.index] = topic }
+        topicIDs[key] = id
+        states[key.instrument.index].add(id, to: key.view.channel)
+        return id
+    }
+
+    /// Lets new instruments join the wildcards they fit.
+    mutating func joinWildcards(_ instruments: some Collection<Instrument>, into pass: inout Pass) -> [Joined] {
+        var joined: [Joined] = []
+        for slot in sessions.indices where sessions[slot].isOpen && !sessions[slot].wildcards.isEmpty {
+            let id = SessionID(slot: UInt32(slot), generation: sessions[slot].generation)
+            let start = Int32(pass.order.count)
+            for wildcard in sessions[slot].wildcards {
+                let fitting = Set(table.ids(matching: wildcard.pattern))
+                for instrument in instruments where fitting.contains(instrument.id) {
+                    let (view, pattern) = (wildcard.view, wildcard.pattern)
+                    let result = subscribe(to: instrument.id, view, id, as: pattern, isFromWildcard: true, into: &pass)
+                    let outcome = SymbolOutcome(symbol: pattern, result: result)
+                    joined.append(Joined(session: id, requestID: wildcard.requestID, outcome: outcome))
+                }
+            }
+            let end = Int32(pass.order.count)
+            if end > start { pass.shares.append(Pass.Share(session: id, range: start..<end)) }
+        }
+        return joined
+    }
+
+    // MARK: Unsubscribing
+
+    private mutating func unsubscribe(_ request: UnsubscribeRequest, _ id: SessionID) -> Answer {
+        guard request.symbols.count + request.topics.count <= settings.symbolsPerRequestMost else {
+            let most = settings.symbolsPerRequestMost
+            return .refused(Refusal(.tooManySymbols, "At most \(most) symbols are allowed in one request."))
+        }
+        let named = Set(request.symbols)
+        let numbered = Set(request.topics)
+        let wildcardsBefore = sessions[id.index].wildcards.count
+        if let channel = request.channel {
+            sessions[id.index].wildcards.removeAll { $0.view.channel == channel && named.contains($0.pattern) }
+        }
+        let instruments = Set(request.symbols.compactMap { table.id(named: $0) })
+        var ended: [TopicID] = []
+        for place in sessions[id.index].subscriptions.indices.reversed() {
+            let subscription = sessions[id.index].subscriptions[place]
+            let key = topics[subscription.topic.index].key
+            let isMeant =
+                key.view.channel == request.channel
+                && (named.contains(subscription.symbol)
+                    || !subscription.isFromWildcard && instruments.contains(key.instrument))
+            guard isMeant || numbered.contains(subscription.topic) else { continue }
+            ended.append(subscription.topic)
+            removeSubscription(at: place, of: id)
+        }
+        guard !ended.isEmpty || sessions[id.index].wildcards.count < wildcardsBefore else {
+            let text = "None of these is subscribed to; the subscriptions show what is."
+            return .refused(Refusal(.notSubscribed, text))
+        }
+        return .unsubscribed(ended.sorted { $0.rawValue < $1.rawValue })
+    }
+
+    /// Ends one subscription; the last of the session's takes its place, and the topic ends with its last subscriber.
+    mutating func removeSubscription(at index: Int, of id: SessionID) {
+        let subscription = sessions[id.index].subscriptions[index]
+        let (topic, place) = (subscription.topic, Int(subscription.place))
+        if topics[topic.index].subscribers[place].isBehind {
+            sessions[id.index].behindCount -= 1
+            missed[Missed(topic: topic, slot: id.slot)] = nil
+        }
+        let moved = topics[topic.index].subscribers[topics[topic.index].subscribers.count - 1]
+        topics[topic.index].subscribers[place] = moved
+        topics[topic.index].subscribers.removeLast()
+        if moved.slot != id.slot || Int(moved.place) != index {
+            sessions[Int(moved.slot)].subscriptions[Int(moved.place)].place = Int32(place)
+        }
+        let lastIndex = sessions[id.index].subscriptions.count - 1
+        let last = sessions[id.index].subscriptions[lastIndex]
+        sessions[id.index].subscriptions[index] = last
+        sessions[id.index].subscriptions.removeLast()
+        if lastIndex != index { topics[last.topic.index].subscribers[Int(last.place)].place = Int32(index) }
+        if topics[topic.index].subscribers.isEmpty { endTopic(topic) }
+    }
+
+    private mutating func endTopic(_ id: TopicID) {
+        let key = topics[id.index].key
+        topicIDs[key] = nil
+        states[key.instrument.index].remove(id, from: key.view.channel)
+        if topics[id.index].isDirty {
+            let interval = topics[id.index].intervalClass
+            dirty[interval].removeAll { $0 == id }
+            if dirty[interval].isEmpty { classDueNs[interval] = nil }
+        }
+        topics[id.index] = Topic(key: key, id: id, intervalClass: 0)
+        freeTopics.append(id)
+    }
+}
