@@ -97,10 +97,29 @@ private func withUsableConfiguration(
 
 // MARK: Call sites of the three long-running commands
 
-/// Call site of `normalize`.
-private func normalize(_: NormalizeOptions, _ console: Console) -> CommandStatus {
-    console.complain("normalize is not built in yet")
-    return .failed
+/// `market-hub normalize`: rows on stdout, complaints on stderr.
+private func normalize(_ options: NormalizeOptions, _ console: Console) -> CommandStatus {
+    do throws(NormalizeError) {
+        let report = try normalize(options, write: writeToStandardOutput, complain: console.complain)
+        return report.isStopped ? .failed : .success
+    } catch {
+        console.complain(error.description)
+        return error.exitStatus == 2 ? .wrongUsage : .failed
+    }
+}
+
+/// Writes all of it; a reader that is gone ends the process, as it would end `cat`.
+private func writeToStandardOutput(_ bytes: UnsafeRawBufferPointer) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let chunk = UnsafeRawBufferPointer(rebasing: rest)
+        let count = write(STDOUT_FILENO, chunk.baseAddress, chunk.count)
+        if count > 0 {
+            rest = rest.dropFirst(count)
+        } else if errno != EINTR {
+            exit(CommandStatus.failed.rawValue)
+        }
+    }
 }
 
 /// Call site of `venue`.

@@ -13,7 +13,7 @@ package struct SourcesConfiguration: ConfigurationSection {
         ConfigurationKey(
             "venues",
             .objects(VenueConfiguration.self, countMost: 64),
-            "Live venues, each an object with the keys venue, url, restUrl, caFile, symbols, channels, instrumentsFile."
+            "Live venues, each an object with the keys below; venue and symbols are needed."
         ),
         ConfigurationKey("tcp", .section(TCPSourceConfiguration.self), "A plain TCP listener for a feed in the LAN."),
     ]
@@ -110,7 +110,11 @@ package struct VenueConfiguration: ConfigurationSection {
             .texts(countMost: 32),
             "What to follow: trades, quotes, book. Empty: all of them."
         ),
-        ConfigurationKey("instrumentsFile", .path, "The venue's instrument list. Empty: it is asked for at start."),
+        ConfigurationKey(
+            "instrumentsFile",
+            .path,
+            "The venue's instrument list. Empty: scales are inferred from the digits."
+        ),
     ]
 
     package func validate() -> [ConfigurationComplaint] {

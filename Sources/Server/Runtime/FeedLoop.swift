@@ -1,3 +1,4 @@
+import Feeds
 package import Market
 package import Transport
 
@@ -11,6 +12,12 @@ package protocol MarketSource: AnyObject {
     func start(on feed: FeedLoop)
     /// The book of an instrument of this source; nil for one that is not its own.
     func book(of id: InstrumentID) -> OrderBook?
+    /// The instruments of this source, for closing their candles.
+    var instruments: [InstrumentID] { get }
+    /// The time by which this source's events happen: the present, unless it plays the past.
+    func clockNs(_ nowNs: Int64) -> Int64
+    /// Called about once a second.
+    func sweep(on feed: FeedLoop)
     /// Bytes of a TCP connection that this source's listener accepted.
     func rawOpened(_ connection: ConnectionID, peerAddress: String, on feed: FeedLoop)
     func rawReceived(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on feed: FeedLoop)
@@ -18,6 +25,8 @@ package protocol MarketSource: AnyObject {
 }
 
 extension MarketSource {
+    package func clockNs(_ nowNs: Int64) -> Int64 { nowNs }
+    package func sweep(on feed: FeedLoop) {}
     package func rawOpened(_ connection: ConnectionID, peerAddress: String, on feed: FeedLoop) {}
     package func rawReceived(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on feed: FeedLoop) {}
     package func rawClosed(_ connection: ConnectionID, on feed: FeedLoop) {}
@@ -70,9 +79,43 @@ package final class FeedLoop: IOLoopHandler {
         metrics.beat(atNs: HubClock.monotonicNs)
         sweepCount += 1
         guard sweepCount % 10 == 0 else { return }
-        publisher.closeCandles(atNs: clock.nowNs)
+        let now = clock.nowNs
+        for source in sources {
+            source.sweep(on: self)
+            publisher.closeCandles(of: source.instruments, atNs: source.clockNs(now))
+        }
         metrics.count(ringDropsInAll: publisher.droppedCount)
         for source in sources { metrics.show(source) }
+    }
+
+    /// Adds the instruments of a venue's list to the table, or those of them that are named.
+    ///
+    /// - Returns: why the list cannot be used; nil when all is well.
+    func addInstruments(listedIn path: String, of dialect: any VenueDialect, only named: Set<String>?) -> String? {
+        let bytes: [UInt8]
+        do throws(FileError) {
+            bytes = try FileError.readFile(path, bytesMost: 64 << 20)
+        } catch {
+            return error.message
+        }
+        let listed: [Instrument]
+        do throws(FrameFault) {
+            listed = try bytes.withUnsafeBytes { text in
+                Result { () throws(FrameFault) in try VenueListing.instruments(in: text, of: dialect) }
+            }.get()
+        } catch {
+            return "\(path) is not a list of instruments of this venue: \(error.description)"
+        }
+        var table = publisher.table
+        for instrument in listed where named?.contains(instrument.rawSymbol) ?? true {
+            do throws(InstrumentTable.Refusal) {
+                _ = try table.add(instrument)
+            } catch {
+                log.warning("instrument-refused", ["venue": .text(dialect.venue), "problem": "\(error)"])
+            }
+        }
+        publisher.table = table
+        return nil
     }
 
     // MARK: TCP listeners of sources

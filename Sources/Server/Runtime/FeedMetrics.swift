@@ -1,3 +1,4 @@
+import Feeds
 import Market
 
 /// What the feed thread counts, and what operators may know of its sources.
@@ -31,8 +32,16 @@ package final class FeedMetrics {
         block.add(badLines, to: registry.counter(.feedBadLines, venue))
     }
 
-    func countGap(venue: String) { block.add(to: registry.counter(.feedGaps, venue)) }
-    func countResync(venue: String) { block.add(to: registry.counter(.feedResyncs, venue)) }
+    /// Adds what a feed counted since it was last looked at.
+    func count(_ now: VenueFeed.Counters, since before: VenueFeed.Counters, venue: String) {
+        count(badLines: now.badFrames - before.badFrames, venue: venue)
+        block.add(
+            now.gaps - before.gaps + now.checksumsWrong - before.checksumsWrong,
+            to: registry.counter(.feedGaps, venue)
+        )
+        block.add(now.resyncs - before.resyncs, to: registry.counter(.feedResyncs, venue))
+    }
+
     func countReconnect(venue: String) { block.add(to: registry.counter(.feedReconnects, venue)) }
 
     /// The slots of one venue's events, looked up once.

@@ -1,3 +1,4 @@
+import Feeds
 package import Market
 
 /// Numbers what the sources say and hands it to every I/O loop; lives on the feed thread.
@@ -5,7 +6,7 @@ package import Market
 /// A loop whose ring is full misses events. It then gets, as soon as its ring is half empty again, for every instrument it
 /// missed something of, the whole book and the ticker, marked GAP_BEFORE; trades it missed show as a jump of their sequence.
 /// Other loops are unharmed.
-package struct FeedPublisher: MarketEventSink {
+package struct FeedPublisher: VenueFeedSink {
     /// One I/O loop as the feed thread sees it.
     package final class Outlet {
         let ring: EventRing
@@ -61,6 +62,9 @@ package struct FeedPublisher: MarketEventSink {
     private var held: [Held] = []
     private var numbered: Numbered
     private let board: InstrumentBoard
+    private let metrics: FeedMetrics?
+    /// Where each instrument's events are counted.
+    private var venues: [FeedMetrics.Venue] = []
     /// The table as the sources know it; shown to the loops whenever it changes.
     ///
     /// A decoder changes its own copy while it tells the events that need the change; they are held until the copy comes back
@@ -76,9 +80,10 @@ package struct FeedPublisher: MarketEventSink {
         }
     }
 
-    package init(outlets: [Outlet], board: InstrumentBoard) {
+    package init(outlets: [Outlet], board: InstrumentBoard, metrics: FeedMetrics? = nil) {
         numbered = Numbered(outlets: outlets)
         self.board = board
+        self.metrics = metrics
     }
 
     package mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
@@ -86,6 +91,7 @@ package struct FeedPublisher: MarketEventSink {
             held.append(Held(event: event, levels: levels.indices.map { levels[$0] }))
             return
         }
+        if !venues.isEmpty { venues[event.instrument.index].count(event) }
         streams[event.instrument.index].apply(event, levels: levels, into: &numbered)
     }
 
@@ -102,8 +108,15 @@ package struct FeedPublisher: MarketEventSink {
     }
 
     /// Closes the candles whose interval is over; once a second is often enough.
-    package mutating func closeCandles(atNs nowNs: Int64) {
-        for index in streams.indices { streams[index].closeCandles(atNs: nowNs, into: &numbered) }
+    package mutating func closeCandles(of instruments: [InstrumentID], atNs nowNs: Int64) {
+        for id in instruments where id.index < streams.count {
+            streams[id.index].closeCandles(atNs: nowNs, into: &numbered)
+        }
+    }
+
+    /// Whether a loop's ring is more than half full.
+    package var isCrowded: Bool {
+        numbered.outlets.contains { $0.ring.usedBytes > $0.ring.capacity / 2 }
     }
 
     /// Events that loops missed because their rings were full.
@@ -112,6 +125,9 @@ package struct FeedPublisher: MarketEventSink {
     private mutating func adoptTable() {
         while streams.count < table.all.count {
             streams.append(MarketStream(instrument: InstrumentID(UInt32(streams.count))))
+        }
+        if let metrics {
+            while venues.count < table.all.count { venues.append(metrics.venue(table.all[venues.count].venue)) }
         }
         board.show(table)
         for one in held where one.event.instrument.index < streams.count {

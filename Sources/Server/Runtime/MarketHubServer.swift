@@ -92,11 +92,12 @@ final class MarketHubServer {
             FeedPublisher.Outlet(ring: handler.ring) { loop.wake() }
         }
         let heartbeat = health.watch(thread: "feed", atNs: HubClock.monotonicNs)
+        let metrics = FeedMetrics(registry: registry, heartbeat: heartbeat, health: health)
         let feed = FeedLoop(
-            publisher: FeedPublisher(outlets: outlets, board: board),
+            publisher: FeedPublisher(outlets: outlets, board: board, metrics: metrics),
             sources: makeSources(),
             clock: clock,
-            metrics: FeedMetrics(registry: registry, heartbeat: heartbeat, health: health),
+            metrics: metrics,
             log: log
         )
         feedLoop = try IOLoop(index: loopCount, handler: feed)
@@ -141,6 +142,10 @@ final class MarketHubServer {
     private func makeSources() -> [any MarketSource] {
         var sources: [any MarketSource] = []
         if configuration.sources.synthetic.enabled { sources.append(SyntheticSource(configuration.sources.synthetic)) }
+        if !configuration.sources.capture.files.isEmpty, let capture = CaptureSource(configuration.sources.capture) {
+            sources.append(capture)
+        }
+        sources += configuration.sources.venues.compactMap(VenueSource.init)
         if configuration.sources.tcp.enabled { sources.append(TCPSource(configuration.sources.tcp)) }
         return sources
     }

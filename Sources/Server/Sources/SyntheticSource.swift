@@ -40,6 +40,8 @@ package final class SyntheticSource: MarketSource {
         advance(feed)
     }
 
+    package var instruments: [InstrumentID] { Array(ids) }
+
     package func book(of id: InstrumentID) -> OrderBook? { ids.contains(id) ? exchange?.book(of: id) : nil }
 
     private func advance(_ feed: FeedLoop) {

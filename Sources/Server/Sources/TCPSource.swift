@@ -11,8 +11,6 @@ package final class TCPSource: MarketSource {
     private let configuration: TCPSourceConfiguration
     private let allowed: [AddressRange]
     private var feeds: [ConnectionID: LineFeed] = [:]
-    /// Lines say nothing of resting orders beyond the best, so the books stay empty.
-    private var ids: Set<InstrumentID> = []
 
     package init(_ configuration: TCPSourceConfiguration) {
         self.configuration = configuration
@@ -22,6 +20,9 @@ package final class TCPSource: MarketSource {
 
     package func start(on feed: FeedLoop) {}
 
+    package var instruments: [InstrumentID] { feeds.values.flatMap(\.instruments) }
+
+    /// Lines say nothing of resting orders beyond the best, so there is no book.
     package func book(of id: InstrumentID) -> OrderBook? { nil }
 
     package func rawOpened(_ connection: ConnectionID, peerAddress: String, on feed: FeedLoop) {
