@@ -23,6 +23,7 @@ let package = Package(
     name: "market-hub",
     products: [
         .executable(name: "market-hub", targets: ["market-hub"]),
+        .executable(name: "bench-normalize", targets: ["bench-normalize"]),
         // For the fuzzers, which are a package of their own.
         .library(name: "MarketHubKit", targets: ["Market", "Feeds", "Hub", "Wire", "Server", "FuzzProperties"]),
     ],
@@ -51,6 +52,13 @@ let package = Package(
         // Composition.
         module("Server", ["Market", "Feeds", "Hub", "Wire", "Transport", "CZlib"]),
         .executableTarget(name: "market-hub", dependencies: ["Server"], swiftSettings: settings),
+        // Benchmarks, one a question.
+        .executableTarget(
+            name: "bench-normalize",
+            dependencies: ["Feeds", "Market"],
+            path: "Benchmarks/Normalize",
+            swiftSettings: settings
+        ),
         // Specifications.
         .target(
             name: "Simulation",

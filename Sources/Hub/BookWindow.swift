@@ -1,6 +1,6 @@
 package import Market
 
-/// The part of a book that a topic shows: so many levels a side, gathered by so many ticks, best first.
+/// The part of a book that a topic shows: so many levels a side, gathered by price steps, best first.
 package struct BookWindow: Sendable {
     package private(set) var bids: [Level] = []
     package private(set) var asks: [Level] = []
@@ -9,16 +9,30 @@ package struct BookWindow: Sendable {
 
     package var isEmpty: Bool { bids.isEmpty && asks.isEmpty }
 
-    /// Shows `book` as `view` asks; the memory of what was shown before is used again.
-    package mutating func show(_ book: OrderBook, depth: UInt32, group: Int64) {
-        Self.fill(&bids, from: book.bids, depth: depth, group: group) { price in
-            let rest = price % group
-            return rest < 0 ? price - rest - group : price - rest
+    /// Shows the best `depth` levels a side (0 for all), gathered by `step` price units: bids down, asks up.
+    ///
+    /// The memory of what was shown before is used again. A rounded price that does not fit is the last that does.
+    package mutating func show(_ book: OrderBook, depth: UInt32, step: Int64) {
+        Self.fill(&bids, from: book.bids, depth: depth, step: step) { price in
+            let rest = price % step
+            guard rest < 0 else { return price - rest }
+            let (rounded, overflow) = (price - rest).subtractingReportingOverflow(step)
+            return overflow ? .min : rounded
         }
-        Self.fill(&asks, from: book.asks, depth: depth, group: group) { price in
-            let rest = price % group
-            return rest > 0 ? price - rest + group : price - rest
+        Self.fill(&asks, from: book.asks, depth: depth, step: step) { price in
+            let rest = price % step
+            guard rest > 0 else { return price - rest }
+            let (rounded, overflow) = (price - rest).addingReportingOverflow(step)
+            return overflow ? .max : rounded
         }
+    }
+
+    /// Becomes equal to `other`, in memory of its own.
+    package mutating func copy(_ other: BookWindow) {
+        bids.removeAll(keepingCapacity: true)
+        bids.append(contentsOf: other.bids)
+        asks.removeAll(keepingCapacity: true)
+        asks.append(contentsOf: other.asks)
     }
 
     /// Appends what must be set so that `self` becomes `next`, bids first, best first.
@@ -50,12 +64,12 @@ package struct BookWindow: Sendable {
         _ shown: inout [Level],
         from levels: [Level],
         depth: UInt32,
-        group: Int64,
+        step: Int64,
         rounded: (Int64) -> Int64
     ) {
         let most = depth == 0 ? Int.max : Int(depth)
         shown.removeAll(keepingCapacity: true)
-        if group <= 1 {
+        if step <= 1 {
             shown.append(contentsOf: levels.suffix(most).reversed())
             return
         }

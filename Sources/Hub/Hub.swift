@@ -35,7 +35,7 @@ public struct Hub: Sendable {
     /// A client's subscriptions of one channel, for the answer that lists them.
     public struct Subscriptions: Hashable, Sendable {
         public var channel: Channel
-        /// In the order in which they were made; wildcards stand as they were written.
+        /// Wildcards as they were written, then names, in the order in which they were asked for.
         public var symbols: [String]
 
         public init(channel: Channel, symbols: [String]) {
@@ -52,7 +52,7 @@ public struct Hub: Sendable {
         public var outcome: SymbolOutcome
     }
 
-    public let settings: Settings
+    public var settings: Settings
     /// Names the unbroken line of all sequences.
     public let epoch: UInt64
     public internal(set) var table = InstrumentTable()
@@ -69,11 +69,24 @@ public struct Hub: Sendable {
     var dirty: [[TopicID]] = Array(repeating: [], count: View.intervalsMs.count)
     /// When a class is due next; nil while nothing of it is dirty.
     var classDueNs: [Int64?] = Array(repeating: nil, count: View.intervalsMs.count)
+    /// The end of the interval in which a class was last pushed: it is not due again before.
+    var classFreeNs: [Int64] = Array(repeating: 0, count: View.intervalsMs.count)
     /// Trades that conflating sessions missed, by topic and session slot.
     var missed: [Missed: TradeAggregate] = [:]
+    /// Of the running pass: who gets what, and by slot how much each session gets. Empty and zero in between.
+    var deals: [Deal] = []
     var pairs: [(slot: UInt32, push: Int32)] = []
     var touched: [UInt32] = []
+    var shareCounts: [Int32] = []
+    /// Sessions that are blocked: while there are none, a topic's pushes go to all who listen without a look at each.
+    var blockedCount = 0
     var spareWindow = BookWindow()
+
+    /// Some pushes of the running pass that go to all who listen to a topic, or who is named with each.
+    enum Deal: Sendable {
+        case toAll(TopicID, pushes: Range<Int32>)
+        case toSome(pairs: Range<Int>)
+    }
 
     struct Missed: Hashable, Sendable {
         var topic: TopicID
@@ -95,6 +108,7 @@ public struct Hub: Sendable {
             return SessionID(slot: slot, generation: generation)
         }
         sessions.append(Session(generation: 1, format: format))
+        shareCounts.append(0)
         return SessionID(slot: UInt32(sessions.count - 1), generation: 1)
     }
 
@@ -102,6 +116,7 @@ public struct Hub: Sendable {
     public mutating func close(_ id: SessionID) {
         guard isOpen(id) else { return }
         while let last = sessions[id.index].subscriptions.indices.last { removeSubscription(at: last, of: id) }
+        setBlocked(false, id)
         sessions[id.index].isOpen = false
         sessions[id.index].wildcards = []
         freeSlots.append(id.slot)
@@ -114,8 +129,9 @@ public struct Hub: Sendable {
 
     /// Says whether a session's connection takes bytes at present.
     public mutating func setBlocked(_ isBlocked: Bool, _ id: SessionID) {
-        guard isOpen(id) else { return }
+        guard isOpen(id), sessions[id.index].isBlocked != isBlocked else { return }
         sessions[id.index].isBlocked = isBlocked
+        blockedCount += isBlocked ? 1 : -1
     }
 
     public func subscriptionCount(of id: SessionID) -> Int { isOpen(id) ? sessions[id.index].subscriptions.count : 0 }
@@ -125,14 +141,19 @@ public struct Hub: Sendable {
     /// Everything a session listens to, by channel.
     public func subscriptions(of id: SessionID) -> [Subscriptions] {
         guard isOpen(id) else { return [] }
-        let session = sessions[id.index]
+        var symbols: [Channel: [String]] = [:]
+        for wildcard in sessions[id.index].wildcards {
+            symbols[wildcard.view.channel, default: []].append(wildcard.pattern)
+        }
+        let named = sessions[id.index].subscriptions.lazy.filter { !$0.isFromWildcard }
+        for subscription in named.sorted(by: { $0.number < $1.number }) {
+            let channel = topics[subscription.topic.index].key.view.channel
+            symbols[channel, default: []].append(subscription.symbol)
+        }
         return Channel.allCases.compactMap { channel in
-            var symbols = session.wildcards.filter { $0.view.channel == channel }.map(\.pattern)
-            for subscription in session.subscriptions
-            where !subscription.isFromWildcard && topics[subscription.topic.index].key.view.channel == channel {
-                if !symbols.contains(subscription.symbol) { symbols.append(subscription.symbol) }
-            }
-            return symbols.isEmpty ? nil : Subscriptions(channel: channel, symbols: symbols)
+            guard let all = symbols[channel] else { return nil }
+            var told: Set<String> = []
+            return Subscriptions(channel: channel, symbols: all.filter { told.insert($0).inserted })
         }
     }
 
@@ -142,6 +163,8 @@ public struct Hub: Sendable {
         var changed: [(topic: TopicID, sequence: UInt64)] = []
         for index in sessions[id.index].subscriptions.indices {
             let topic = sessions[id.index].subscriptions[index].topic
+            let place = Int(sessions[id.index].subscriptions[index].place)
+            guard !topics[topic.index].subscribers[place].isBehind else { continue }
             let sequence = topics[topic.index].last.sequence
             guard sequence != sessions[id.index].subscriptions[index].heartbeatSequence else { continue }
             sessions[id.index].subscriptions[index].heartbeatSequence = sequence

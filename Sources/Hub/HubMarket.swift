@@ -30,13 +30,20 @@ extension Hub: MarketEventSink {
         case .ticker(let ticker):
             states[index].ticker = ticker
             states[index].tickerStamp = stamp
-            for topic in states[index].tickers { markDirty(topic) }
+            for topic in states[index].tickers {
+                if topics[topic.index].isLossless {
+                    enqueue(.ticker(ticker), stamp, on: topic)
+                } else {
+                    markDirty(topic)
+                }
+            }
         case .candle(let candle): receive(candle, stamp, index)
         case .bookSnapshot: receiveBook(levels, stamp, index, isSnapshot: true)
         case .bookDelta: receiveBook(levels, stamp, index, isSnapshot: false)
         case .status(let status):
             states[index].status = status
             states[index].statusStamp = stamp
+            if status.reason == .unitsChanged { forgetOldUnits(of: index) }
             for topic in states[index].statuses {
                 enqueue(.status(status), stamp, on: topic)
             }
@@ -118,11 +125,62 @@ extension Hub: MarketEventSink {
     ) {
         topics[id.index].waiting.append(Topic.Waiting(stamp: stamp, payload: payload, levels: levels))
         markDirty(id)
+        if topics[id.index].dirtyClass != 0, topics[id.index].isHoldingTooMuch {
+            clearDirty(id)
+            putDirty(id, inClass: 0)
+        }
+    }
+
+    /// Begins everything of an instrument anew, because its numbers mean something else from now on.
+    ///
+    /// The next push of a book is a snapshot. Conflated trades and candles in old units that were not pushed yet never are; a
+    /// session that is behind stays so until there is a value in new units.
+    private mutating func forgetOldUnits(of index: Int) {
+        let instrument = InstrumentID(UInt32(index))
+        states[index].book.removeAll()
+        states[index].ticker = nil
+        states[index].trade = nil
+        states[index].candles = InlineArray(repeating: nil)
+        for list in [states[index].tickers, states[index].trades, states[index].books, states[index].candleTopics] {
+            for topic in list {
+                let view = topics[topic.index].key.view
+                let last = states[index].lastSequence(of: view)
+                topics[topic.index].forgetOldUnits(until: last, step: step(of: view, instrument))
+                guard topics[topic.index].behindCount > 0 else { continue }
+                for subscriber in topics[topic.index].subscribers where subscriber.isBehind {
+                    missed[Missed(topic: topic, slot: subscriber.slot)] = nil
+                }
+            }
+        }
+    }
+
+    /// The price units that one level gathers, the most there are when they do not fit.
+    func step(of view: View, _ instrument: InstrumentID) -> Int64 {
+        guard view.group > 1 else { return 1 }
+        let (step, overflow) = view.group.multipliedReportingOverflow(by: max(table[instrument].tick, 1))
+        return overflow ? .max : step
     }
 
     mutating func markDirty(_ id: TopicID) {
         guard !topics[id.index].isDirty else { return }
-        topics[id.index].isDirty = true
-        dirty[topics[id.index].intervalClass].append(id)
+        putDirty(id, inClass: topics[id.index].intervalClass)
+    }
+
+    private mutating func putDirty(_ id: TopicID, inClass index: Int) {
+        topics[id.index].dirtyClass = index
+        topics[id.index].dirtyPlace = dirty[index].count
+        dirty[index].append(id)
+    }
+
+    /// Lets a topic wait for nothing, in O(1): the last of its class takes its place.
+    mutating func clearDirty(_ id: TopicID) {
+        guard topics[id.index].isDirty, let last = dirty[topics[id.index].dirtyClass].popLast() else { return }
+        let (index, place) = (topics[id.index].dirtyClass, topics[id.index].dirtyPlace)
+        if last != id {
+            dirty[index][place] = last
+            topics[last.index].dirtyPlace = place
+        }
+        topics[id.index].dirtyPlace = -1
+        if dirty[index].isEmpty { classDueNs[index] = nil }
     }
 }

@@ -19,7 +19,7 @@ extension Hub {
         precondition(isOpen(id), "a request of a session that is not open")
         switch request {
         case .connect(let connect):
-            sessions[id.index].passMs = Self.served(connect.passMs)
+            sessions[id.index].passMs = Self.served(connect.passMs, onGridOf: 0)
             let session = UInt64(id.generation) << 32 | UInt64(id.slot)
             let count = UInt32(table.all.count)
             return .connected(
@@ -33,8 +33,12 @@ extension Hub {
     }
 
     /// The interval that is served for the one wished: the next longer of ``View/intervalsMs``, the longest for more.
-    static func served(_ intervalMs: UInt32) -> UInt32 {
-        View.intervalsMs.first { $0 >= intervalMs } ?? View.intervalsMs[View.intervalsMs.count - 1]
+    ///
+    /// It is a multiple of `passMs`, because two grids that do not fit would give a client more frames than it wants.
+    private static func served(_ intervalMs: UInt32, onGridOf passMs: UInt32) -> UInt32 {
+        let wished = max(intervalMs, passMs)
+        return View.intervalsMs.first { $0 >= wished && (passMs == 0 || $0 % passMs == 0) }
+            ?? View.intervalsMs[View.intervalsMs.count - 1]
     }
 
     private func list(_ request: ListRequest) -> Answer {
@@ -76,9 +80,12 @@ extension Hub {
         let start = Int32(pass.order.count)
         var outcomes: [SymbolOutcome] = []
         outcomes.reserveCapacity(request.symbols.count)
+        var patterns: Set<String> = []
+        var told: Set<InstrumentID> = []
         for symbol in request.symbols {
             if symbol.utf8.contains(UInt8(ascii: "*")) {
-                subscribe(toWildcard: symbol, view, id, requestID, &outcomes, into: &pass)
+                guard patterns.insert(symbol).inserted else { continue }
+                subscribe(toWildcard: symbol, view, id, requestID, &told, &outcomes, into: &pass)
             } else if let instrument = table.id(named: symbol) {
                 let result = subscribe(to: instrument, view, id, as: symbol, isFromWildcard: false, into: &pass)
                 outcomes.append(SymbolOutcome(symbol: symbol, result: result))
@@ -100,7 +107,10 @@ extension Hub {
         let delivery = request.delivery ?? request.channel.usualDelivery
         var fields: [Refusal.Field] = []
         var view = View(channel: request.channel, delivery: delivery)
-        view.intervalMs = Self.served(max(request.intervalMs, sessions[id.index].passMs))
+        view.intervalMs = Self.served(request.intervalMs, onGridOf: sessions[id.index].passMs)
+        if request.channel == .marketData, sessions[id.index].format != .legacy {
+            fields.append(.init("channel", "is for the legacy channel only"))
+        }
         if request.channel == .book {
             view.depth = request.depth
             view.group = Int64(clamping: max(request.group, 1))
@@ -130,11 +140,13 @@ extension Hub {
         return view
     }
 
+    /// Notes a wildcard and subscribes to all that fits it now, but for what the request has `told` already.
     private mutating func subscribe(
         toWildcard pattern: String,
         _ view: View,
         _ id: SessionID,
         _ requestID: UInt32,
+        _ told: inout Set<InstrumentID>,
         _ outcomes: inout [SymbolOutcome],
         into pass: inout Pass
     ) {
@@ -151,7 +163,7 @@ extension Hub {
             let wildcard = Session.Wildcard(pattern: pattern, view: view, requestID: requestID)
             sessions[id.index].wildcards.append(wildcard)
         }
-        for instrument in table.ids(matching: pattern) {
+        for instrument in table.ids(matching: pattern) where told.insert(instrument).inserted {
             let result = subscribe(to: instrument, view, id, as: pattern, isFromWildcard: true, into: &pass)
             outcomes.append(SymbolOutcome(symbol: pattern, result: result))
         }
@@ -166,9 +178,7 @@ extension Hub {
         into pass: inout Pass
     ) -> Result<TopicDescription, Refusal> {
         let key = Topic.Key(instrument: instrument, view: view, format: sessions[id.index].format)
-        if let known = topicIDs[key],
-            let place = sessions[id.index].subscriptions.firstIndex(where: { $0.topic == known })
-        {
+        if let known = topicIDs[key], let place = sessions[id.index].places[known].map(Int.init) {
             if !isFromWildcard, sessions[id.index].subscriptions[place].isFromWildcard {
                 sessions[id.index].subscriptions[place].isFromWildcard = false
                 sessions[id.index].subscriptions[place].symbol = symbol
@@ -183,28 +193,31 @@ extension Hub {
             let refusal = Refusal(.tooManyTopics, "The hub serves as many views as it may.", retryAfterMs: 10_000)
             return .failure(refusal)
         }
-        let subscriber = Topic.Subscriber(slot: id.slot, place: Int32(sessions[id.index].subscriptions.count))
+        let place = Int32(sessions[id.index].subscriptions.count)
+        sessions[id.index].places[topic] = place
+        sessions[id.index].madeCount += 1
         sessions[id.index].subscriptions.append(
             Session.Subscription(
                 topic: topic,
                 place: Int32(topics[topic.index].subscribers.count),
                 symbol: symbol,
                 isFromWildcard: isFromWildcard,
+                number: sessions[id.index].madeCount,
                 heartbeatSequence: topics[topic.index].last.sequence
             )
         )
-        topics[topic.index].subscribers.append(subscriber)
-        appendState(of: topic, since: nil, slot: id.slot, into: &pass)
+        topics[topic.index].subscribers.append(Topic.Subscriber(slot: id.slot, place: place))
+        let pushes = appendState(of: topic, since: nil, slot: id.slot, into: &pass)
+        for push in pushes { pass.order.append(Int32(push)) }
         return .success(describe(topic))
     }
 
     private func describe(_ id: TopicID) -> TopicDescription {
-        let topic = topics[id.index]
-        return TopicDescription(
+        TopicDescription(
             id: id,
-            instrument: table[topic.key.instrument],
-            view: topic.key.view,
-            sequence: topic.last.sequence
+            instrument: table[topics[id.index].key.instrument],
+            view: topics[id.index].key.view,
+            sequence: topics[id.index].last.sequence
         )
     }
 
@@ -213,17 +226,19 @@ extension Hub {
         let id = freeTopics.popLast() ?? TopicID(UInt32(topics.count))
         let interval = View.intervalsMs.firstIndex(of: key.view.intervalMs) ?? 0
         var topic = Topic(key: key, id: id, intervalClass: interval)
+        topic.step = step(of: key.view, key.instrument)
         let state = states[key.instrument.index]
         switch key.view.channel {
         case .ticker:
             topic.last = state.tickerStamp
-            if state.tickerStamp.sequence > 0 { topic.value = .ticker(state.ticker) }
+            topic.value = state.ticker.map { .ticker($0) }
         case .trades, .marketData:
             topic.last = state.tradeStamp
             topic.value = state.trade.map { .trade($0) }
         case .book:
             topic.last = state.bookStamp
-            topic.window.show(state.book, depth: key.view.depth, group: key.view.group)
+            topic.window.show(state.book, depth: key.view.depth, step: topic.step)
+            if topic.isLossless { topic.ahead.copy(topic.window) }
         case .candles:
             let place = Int(key.view.candleInterval?.rawValue ?? 0)
             topic.last = state.candleStamps[place]
@@ -232,23 +247,28 @@ extension Hub {
             topic.last = state.statusStamp
             topic.value = .status(state.status)
         }
+        topic.listPlace = states[key.instrument.index].add(id, to: key.view.channel)
         if id.index == topics.count { topics.append(topic) } else { topics[id.index] = topic }
         topicIDs[key] = id
-        states[key.instrument.index].add(id, to: key.view.channel)
         return id
     }
 
     /// Lets new instruments join the wildcards they fit.
     mutating func joinWildcards(_ instruments: some Collection<Instrument>, into pass: inout Pass) -> [Joined] {
         var joined: [Joined] = []
+        var fitting: [String: [InstrumentID]] = [:]
         for slot in sessions.indices where sessions[slot].isOpen && !sessions[slot].wildcards.isEmpty {
             let id = SessionID(slot: UInt32(slot), generation: sessions[slot].generation)
             let start = Int32(pass.order.count)
             for wildcard in sessions[slot].wildcards {
-                let fitting = Set(table.ids(matching: wildcard.pattern))
-                for instrument in instruments where fitting.contains(instrument.id) {
-                    let (view, pattern) = (wildcard.view, wildcard.pattern)
-                    let result = subscribe(to: instrument.id, view, id, as: pattern, isFromWildcard: true, into: &pass)
+                let (view, pattern) = (wildcard.view, wildcard.pattern)
+                let fits = fitting[pattern] ?? table.ids(matching: pattern, among: instruments)
+                fitting[pattern] = fits
+                for instrument in fits {
+                    let count = sessions[slot].subscriptions.count
+                    let result = subscribe(to: instrument, view, id, as: pattern, isFromWildcard: true, into: &pass)
+                    // Another wildcard of the session was first.
+                    if case .success = result, sessions[slot].subscriptions.count == count { continue }
                     let outcome = SymbolOutcome(symbol: pattern, result: result)
                     joined.append(Joined(session: id, requestID: wildcard.requestID, outcome: outcome))
                 }
@@ -273,7 +293,9 @@ extension Hub {
             sessions[id.index].wildcards.removeAll { $0.view.channel == channel && named.contains($0.pattern) }
         }
         let instruments = Set(request.symbols.compactMap { table.id(named: $0) })
+        var fitting: [String: Set<InstrumentID>] = [:]
         var ended: [TopicID] = []
+        var isChanged = sessions[id.index].wildcards.count < wildcardsBefore
         for place in sessions[id.index].subscriptions.indices.reversed() {
             let subscription = sessions[id.index].subscriptions[place]
             let key = topics[subscription.topic.index].key
@@ -281,15 +303,36 @@ extension Hub {
                 key.view.channel == request.channel
                 && (named.contains(subscription.symbol)
                     || !subscription.isFromWildcard && instruments.contains(key.instrument))
-            guard isMeant || numbered.contains(subscription.topic) else { continue }
+            let isNumbered = numbered.contains(subscription.topic)
+            guard isMeant || isNumbered else { continue }
+            isChanged = true
+            if !isNumbered, let pattern = wildcard(of: id, for: key, &fitting) {
+                sessions[id.index].subscriptions[place].symbol = pattern
+                sessions[id.index].subscriptions[place].isFromWildcard = true
+                continue
+            }
             ended.append(subscription.topic)
             removeSubscription(at: place, of: id)
         }
-        guard !ended.isEmpty || sessions[id.index].wildcards.count < wildcardsBefore else {
+        guard isChanged else {
             let text = "None of these is subscribed to; the subscriptions show what is."
             return .refused(Refusal(.notSubscribed, text))
         }
         return .unsubscribed(ended.sorted { $0.rawValue < $1.rawValue })
+    }
+
+    /// A wildcard of the session that means the topic; `fitting` keeps what the wildcards looked at mean.
+    private func wildcard(
+        of id: SessionID,
+        for key: Topic.Key,
+        _ fitting: inout [String: Set<InstrumentID>]
+    ) -> String? {
+        for wildcard in sessions[id.index].wildcards where wildcard.view == key.view {
+            let fits = fitting[wildcard.pattern] ?? Set(table.ids(matching: wildcard.pattern))
+            fitting[wildcard.pattern] = fits
+            if fits.contains(key.instrument) { return wildcard.pattern }
+        }
+        return nil
     }
 
     /// Ends one subscription; the last of the session's takes its place, and the topic ends with its last subscriber.
@@ -298,6 +341,7 @@ extension Hub {
         let (topic, place) = (subscription.topic, Int(subscription.place))
         if topics[topic.index].subscribers[place].isBehind {
             sessions[id.index].behindCount -= 1
+            topics[topic.index].behindCount -= 1
             missed[Missed(topic: topic, slot: id.slot)] = nil
         }
         let moved = topics[topic.index].subscribers[topics[topic.index].subscribers.count - 1]
@@ -310,19 +354,22 @@ extension Hub {
         let last = sessions[id.index].subscriptions[lastIndex]
         sessions[id.index].subscriptions[index] = last
         sessions[id.index].subscriptions.removeLast()
-        if lastIndex != index { topics[last.topic.index].subscribers[Int(last.place)].place = Int32(index) }
+        sessions[id.index].places[topic] = nil
+        if lastIndex != index {
+            topics[last.topic.index].subscribers[Int(last.place)].place = Int32(index)
+            sessions[id.index].places[last.topic] = Int32(index)
+        }
         if topics[topic.index].subscribers.isEmpty { endTopic(topic) }
     }
 
     private mutating func endTopic(_ id: TopicID) {
         let key = topics[id.index].key
         topicIDs[key] = nil
-        states[key.instrument.index].remove(id, from: key.view.channel)
-        if topics[id.index].isDirty {
-            let interval = topics[id.index].intervalClass
-            dirty[interval].removeAll { $0 == id }
-            if dirty[interval].isEmpty { classDueNs[interval] = nil }
+        let place = topics[id.index].listPlace
+        if let moved = states[key.instrument.index].remove(at: place, from: key.view.channel) {
+            topics[moved.index].listPlace = place
         }
+        clearDirty(id)
         topics[id.index] = Topic(key: key, id: id, intervalClass: 0)
         freeTopics.append(id)
     }

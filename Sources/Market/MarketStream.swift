@@ -68,19 +68,13 @@ public struct MarketStream: Sendable {
             sendTicker(like: event, extra: .synthetic, into: &sink)
         case .status(let new):
             status = new
-            if new.reason == .unitsChanged { forgetFigures() }
+            if new.reason == .unitsChanged { forgetOldUnits() }
             sequences.status += 1
             numbered.sequence = sequences.status
             sink.receive(numbered, levels: Span())
         case .ticker, .candle:
             return
         }
-    }
-
-    private mutating func forgetFigures() {
-        ticker = Ticker()
-        day = DayFigures()
-        candles = InlineArray(repeating: nil)
     }
 
     /// Closes the candles whose interval is over at `nowNs`, the feed's clock.
@@ -91,6 +85,13 @@ public struct MarketStream: Sendable {
             else { continue }
             close(candle, receivedNs: nowNs, into: &sink)
         }
+    }
+
+    /// Figures in units of before must not mix with those of now.
+    private mutating func forgetOldUnits() {
+        ticker = Ticker()
+        day = DayFigures()
+        candles = InlineArray(repeating: nil)
     }
 
     private mutating func apply(_ trade: Trade, of event: MarketEvent, into sink: inout some MarketEventSink) {

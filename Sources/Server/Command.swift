@@ -19,7 +19,7 @@ package func runCommand(_ console: Console) -> CommandStatus {
     }
     switch request {
     case .serve(let options):
-        return withConfiguration(options.configuration, console) { configuration in
+        return withUsableConfiguration(options.configuration, console) { configuration in
             serve(configuration, options, console)
         }
     case .normalize(let options):
@@ -27,7 +27,7 @@ package func runCommand(_ console: Console) -> CommandStatus {
     case .venue(let options):
         return playVenue(options, console)
     case .checkConfiguration(let options):
-        return withConfiguration(options, console) { configuration in
+        return withUsableConfiguration(options, console) { configuration in
             let changed = configuration.settings.filter { $0.origin != .defaults }.count
             console.print("The configuration is sound: \(changed) of \(configuration.settings.count) keys given.\n")
             return .success
@@ -82,18 +82,44 @@ private func withConfiguration(
     }
 }
 
-// MARK: Call sites of the three long-running commands
-
-/// Call site of `serve`.
-private func serve(_: EffectiveConfiguration, _: ServeOptions, _ console: Console) -> CommandStatus {
-    console.complain("serve is not built in yet")
-    return .failed
+/// The same, and every file it names can be read.
+private func withUsableConfiguration(
+    _ options: ConfigurationOptions,
+    _ console: Console,
+    _ body: (EffectiveConfiguration) -> CommandStatus
+) -> CommandStatus {
+    withConfiguration(options, console) { configuration in
+        let faults = configuration.unreadablePaths(console.whyUnreadable)
+        for fault in faults { console.complain(fault.description) }
+        return faults.isEmpty ? body(configuration) : .wrongUsage
+    }
 }
 
-/// Call site of `normalize`.
-private func normalize(_: NormalizeOptions, _ console: Console) -> CommandStatus {
-    console.complain("normalize is not built in yet")
-    return .failed
+// MARK: Call sites of the three long-running commands
+
+/// `market-hub normalize`: rows on stdout, complaints on stderr.
+private func normalize(_ options: NormalizeOptions, _ console: Console) -> CommandStatus {
+    do throws(NormalizeError) {
+        let report = try normalize(options, write: writeToStandardOutput, complain: console.complain)
+        return report.isStopped ? .failed : .success
+    } catch {
+        console.complain(error.description)
+        return error.exitStatus == 2 ? .wrongUsage : .failed
+    }
+}
+
+/// Writes all of it; a reader that is gone ends the process, as it would end `cat`.
+private func writeToStandardOutput(_ bytes: UnsafeRawBufferPointer) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let chunk = UnsafeRawBufferPointer(rebasing: rest)
+        let count = write(STDOUT_FILENO, chunk.baseAddress, chunk.count)
+        if count > 0 {
+            rest = rest.dropFirst(count)
+        } else if errno != EINTR {
+            exit(CommandStatus.failed.rawValue)
+        }
+    }
 }
 
 /// Call site of `venue`.

@@ -25,6 +25,7 @@ struct CommandTests {
                     }
                     return Array(text.utf8)
                 },
+                whyUnreadable: { files[$0] == nil ? "No such file or directory" : nil },
                 print: { text in output.printed.withLock { $0 += text } },
                 complain: { text in output.complaints.withLock { $0.append(text) } }
             )
@@ -34,13 +35,37 @@ struct CommandTests {
 
     @Test("says that a configuration is sound, with status 0")
     func sound() {
-        let result = Self.run("config check --config f --set listen.port=1", files: ["f": "{web: {root: 'w'}}"])
+        let result = Self.run(
+            "config check --config f --set listen.port=1",
+            files: ["f": "{web: {root: 'w'}}", "w": ""]
+        )
         #expect(result.status == .success)
         #expect(result.complaints.isEmpty)
         #expect(
             result.printed
                 == "The configuration is sound: 2 of \(Configuration.leaves().count) keys given.\n"
         )
+    }
+
+    @Test("names every file of the configuration that cannot be read", arguments: ["config check", "serve"])
+    func missingFiles(command: String) {
+        let text = """
+            {tls: {certificateFile: 'there', keyFile: 'k'},
+             sources: {capture: {files: ['there', 'c'], venue: 'kraken'},
+                       venues: [{venue: 'kraken', symbols: ['a'], caFile: 'd'}]}}
+            """
+        let result = Self.run("\(command) --config f --set web.root=w", files: ["f": text, "there": ""])
+        #expect(result.status == .wrongUsage)
+        let advice = "No such file or directory; check the path and its permissions"
+        #expect(
+            result.complaints == [
+                "f:1:43: tls.keyFile names \"k\": \(advice)",
+                "f:2:39: sources.capture.files[1] names \"c\": \(advice)",
+                "f:3:63: sources.venues[0].caFile names \"d\": \(advice)",
+                "--set web.root=w: web.root names \"w\": \(advice)",
+            ]
+        )
+        #expect(Self.run("config print --config f", files: ["f": text]).status == .success)
     }
 
     @Test(

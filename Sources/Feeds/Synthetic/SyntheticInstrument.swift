@@ -72,6 +72,15 @@ public struct SyntheticInstrument: Hashable, Sendable {
         row("DOT-USD", 4, 2, tick: 1, start: 58_420, ordinary: 15_000, activity: 0.6, loading: 0.8),
     ]
 
+    /// As many instruments as wanted: the standard ten, then more like them under numbered names.
+    public static func first(_ count: Int) -> [SyntheticInstrument] {
+        (0..<count).map { index in
+            var one = standard[index % standard.count]
+            if index >= standard.count { one.symbol = "SYN\(index + 1)-USD" }
+            return one
+        }
+    }
+
     private static func row(
         _ symbol: String,
         _ priceScale: UInt8,

@@ -70,15 +70,15 @@ package enum CommandLineParser {
         guard known.contains(options.venue) else {
             throw words.badValue("--venue", "one of \(known.joined(separator: ", "))")
         }
-        options.instrumentsFile = words["--instruments"]
+        options.instrumentsPath = words["--instruments"]
         if let kinds = words["--emit"] {
-            options.emit = []
+            options.emits = []
             for name in kinds.split(separator: ",", omittingEmptySubsequences: false) {
                 guard let kind = NormalizeOptions.Kind(rawValue: String(name)) else {
                     let all = NormalizeOptions.Kind.allCases.map(\.rawValue).joined(separator: ", ")
                     throw words.badValue("--emit", "some of \(all), by commas")
                 }
-                options.emit.insert(kind)
+                options.emits.insert(kind)
             }
         }
         options.bookDepth = try words.integer("--book-depth", 0...1_000_000) ?? options.bookDepth

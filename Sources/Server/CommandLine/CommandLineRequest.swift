@@ -32,31 +32,6 @@ package struct ServeOptions: Hashable, Sendable {
     }
 }
 
-/// Which recordings to normalize, and what to write of them.
-package struct NormalizeOptions: Hashable, Sendable {
-    /// The kinds of lines.
-    package enum Kind: String, CaseIterable, Sendable {
-        case trades
-        case quotes
-        case book
-        case candles
-        case status
-    }
-
-    package var venue = ""
-    package var instrumentsFile: String?
-    package var emit = Set(Kind.allCases)
-    /// Levels a side of every book line; 0 is all of them.
-    package var bookDepth = 20
-    /// Levels a side of the books written at the end; nil writes none.
-    package var finalBooks: Int?
-    package var isStrict = false
-    /// At least one.
-    package var files: [String] = []
-
-    package init() {}
-}
-
 /// Which recording to play to clients, and how badly.
 package struct VenueOptions: Hashable, Sendable {
     /// What to do wrong when a line of the recording is reached.

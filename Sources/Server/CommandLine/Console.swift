@@ -6,6 +6,8 @@ package struct Console: Sendable {
     package var arguments: [String]
     package var environment: [String: String]
     package var readFile: @Sendable (String) throws(FileError) -> [UInt8]
+    /// Why a file or directory cannot be read; nil when it can.
+    package var whyUnreadable: @Sendable (String) -> String?
     package var print: @Sendable (String) -> Void
     package var complain: @Sendable (String) -> Void
 
@@ -13,12 +15,14 @@ package struct Console: Sendable {
         arguments: [String],
         environment: [String: String],
         readFile: @escaping @Sendable (String) throws(FileError) -> [UInt8],
+        whyUnreadable: @escaping @Sendable (String) -> String?,
         print: @escaping @Sendable (String) -> Void,
         complain: @escaping @Sendable (String) -> Void
     ) {
         self.arguments = arguments
         self.environment = environment
         self.readFile = readFile
+        self.whyUnreadable = whyUnreadable
         self.print = print
         self.complain = complain
     }
@@ -40,6 +44,7 @@ package struct Console: Sendable {
             readFile: { path throws(FileError) in
                 try FileError.readFile(path, bytesMost: JSON5Reader.bytesMost)
             },
+            whyUnreadable: { access($0, R_OK) == 0 ? nil : String(cString: strerror(errno)) },
             print: { write($0, to: STDOUT_FILENO) },
             complain: { write("market-hub: \($0)\n", to: STDERR_FILENO) }
         )

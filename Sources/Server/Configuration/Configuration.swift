@@ -147,9 +147,9 @@ package struct TLSConfiguration: ConfigurationSection {
     package var isEnabled: Bool { !certificateFile.isEmpty }
 
     package static let keys = [
-        ConfigurationKey("certificateFile", .text, "PEM file of the certificate and its chain. Empty: plain TCP.")
+        ConfigurationKey("certificateFile", .path, "PEM file of the certificate and its chain. Empty: plain TCP.")
             .reloadable,
-        ConfigurationKey("keyFile", .text, "PEM file of the private key. Empty: plain TCP.").reloadable,
+        ConfigurationKey("keyFile", .path, "PEM file of the private key. Empty: plain TCP.").reloadable,
     ]
 
     package func validate() -> [ConfigurationComplaint] {
@@ -338,7 +338,7 @@ package struct WebConfiguration: ConfigurationSection {
     package init() {}
 
     package static let keys = [
-        ConfigurationKey("root", .text, "The directory of the built page. Empty: no page is served.")
+        ConfigurationKey("root", .path, "The directory of the built page. Empty: no page is served.")
     ]
 }
 

@@ -37,6 +37,9 @@ package struct ConfigurationKey: Sendable {
         case text
         case choice([String])
         case texts(countMost: Int)
+        /// A file or directory that must be readable when the hub starts; empty is none.
+        case path
+        case paths(countMost: Int)
         case objects(any ConfigurationSection.Type, countMost: Int)
         case section(any ConfigurationSection.Type)
     }
@@ -72,7 +75,9 @@ extension ConfigurationKey.Kind {
             "a number from \(JSONText.number(range.lowerBound)) to \(JSONText.number(range.upperBound))"
         case .text: "text"
         case .choice(let choices): "one of \(choices.map(JSONText.quoted).joined(separator: ", "))"
+        case .path: "a path, as text"
         case .texts(let most): "a list of at most \(most) texts"
+        case .paths(let most): "a list of at most \(most) paths, as texts"
         case .objects(_, let most): "a list of at most \(most) objects"
         case .section: "an object"
         }

@@ -19,7 +19,7 @@ package struct ConfigurationLoader {
         loader.merge(environment: environment)
         for assignment in assignments { loader.merge(assignment: assignment) }
         guard loader.faults.isEmpty else { throw ConfigurationError(loader.faults) }
-        return try loader.finished()
+        return try EffectiveConfiguration(settings: loader.leaves.compactMap { loader.settings[$0.path] })
     }
 
     private init() {
@@ -94,17 +94,17 @@ package struct ConfigurationLoader {
         case .flag: if let flag = Bool(text) { node.value = .flag(flag) }
         case .integer: if let number = Int64(text) { node.value = .integer(number) }
         case .number: if let number = Double(text) { node.value = .number(number) }
-        case .texts where !text.hasPrefix("["):
+        case .texts where !text.hasPrefix("["), .paths where !text.hasPrefix("["):
             let parts = text.isEmpty ? [] : text.split(separator: ",", omittingEmptySubsequences: false)
             node.value = .list(parts.map { JSON5Node(.text(Self.trimmed($0)), at: start) })
-        case .texts, .objects:
+        case .texts, .paths, .objects:
             do {
                 node = try JSON5Reader.read(text.utf8)
             } catch {
                 let message = "\(leaf.path): column \(error.position.column): \(error.message)"
                 return faults.append(ConfigurationFault(place: origin.place(at: start), message: message))
             }
-        case .text, .choice, .section: break
+        case .text, .path, .choice, .section: break
         }
         var check = ConfigurationCheck()
         if let checked = check.checked(node, as: leaf.key.kind, path: leaf.path) {
@@ -122,49 +122,5 @@ package struct ConfigurationLoader {
         faults += check.findings.map { finding in
             ConfigurationFault(place: origin.place(at: finding.position), message: finding.message)
         }
-    }
-
-    // MARK: The whole
-
-    private func finished() throws(ConfigurationError) -> EffectiveConfiguration {
-        let values = Configuration.decoded(from: tree(of: Configuration.self, under: ""))
-        let complaints = values.validate()
-        guard complaints.isEmpty else {
-            throw ConfigurationError(
-                complaints.map { ConfigurationFault(place: place(of: $0.path), message: "\($0.path) \($0.message)") }
-            )
-        }
-        return EffectiveConfiguration(values: values, settings: leaves.compactMap { settings[$0.path] })
-    }
-
-    private func tree(of section: any ConfigurationSection.Type, under prefix: String) -> JSON5Value {
-        let start = TextPosition(line: 1, column: 1)
-        return .object(
-            section.keys.compactMap { key in
-                let path = prefix.isEmpty ? key.name : "\(prefix).\(key.name)"
-                let node: JSON5Node? =
-                    if case .section(let inner) = key.kind {
-                        JSON5Node(tree(of: inner, under: path), at: start)
-                    } else {
-                        settings[path]?.node
-                    }
-                return node.map { JSON5Member(key: key.name, keyPosition: start, node: $0) }
-            }
-        )
-    }
-
-    /// Where the value at a path such as `sources.venues[0].url` was given.
-    private func place(of path: String) -> String {
-        let (leafPath, inside) = path.firstIndex(of: "[").map { (path[..<$0], path[$0...]) } ?? (path[...], "")
-        guard let setting = settings[String(leafPath)] else { return "configuration" }
-        var node = setting.node
-        for step in inside.split(whereSeparator: { "[].".contains($0) }) {
-            if let index = Int(step), case .list(let nodes) = node.value, nodes.indices.contains(index) {
-                node = nodes[index]
-            } else if let member = node[String(step)] {
-                node = member
-            }
-        }
-        return setting.origin.place(at: node.position)
     }
 }

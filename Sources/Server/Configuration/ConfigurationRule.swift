@@ -24,22 +24,25 @@ package enum ConfigurationRule {
     /// A complaint unless it is empty, of the secure scheme, or of the plain one to this machine.
     static func url(_ text: String, _ path: String, secure: String, plain: String) -> [ConfigurationComplaint] {
         guard !text.isEmpty else { return [] }
-        if let rest = rest(of: text, after: "\(secure)://"), !rest.isEmpty { return [] }
-        if let rest = rest(of: text, after: "\(plain)://") {
-            let authority = rest.prefix { $0 != "/" && $0 != "?" }
-            let (host, _) = hostAndPort(authority)
-            if host == "localhost" || AddressRange("127.0.0.0/8")?.contains(address: String(host)) == true
-                || host == "::1"
-            {
-                return []
-            }
+        if let rest = rest(of: text, after: "\(secure)://"), host(ofURL: rest) != nil { return [] }
+        if let rest = rest(of: text, after: "\(plain)://"), let host = host(ofURL: rest) {
+            if host == "localhost" || host == "::1" || loopback?.contains(address: host) == true { return [] }
         }
         return [
             ConfigurationComplaint(
                 path,
-                "is \(JSONText.quoted(text)); it must begin with \(secure):// (\(plain):// only to this machine)"
+                "is \(JSONText.quoted(text)); it must be \(secure)://host[:port]/path (\(plain):// only to this machine)"
             )
         ]
+    }
+
+    private static let loopback = AddressRange("127.0.0.0/8")
+
+    /// The host of what stands behind `://`; nil when there is none, a user is named, or the port is no port.
+    private static func host(ofURL rest: Substring) -> String? {
+        let (host, port) = hostAndPort(rest.prefix { !"/?#".contains($0) })
+        if let port, UInt16(port) == nil { return nil }
+        return isHostName(host) ? host : nil
     }
 
     static func isOrigin(_ text: String) -> Bool {

@@ -38,9 +38,9 @@ package enum ConfigurationSchema {
                 ("type", .text("number")), ("minimum", .number(range.lowerBound)),
                 ("maximum", .number(range.upperBound)),
             ]
-        case .text: [("type", .text("string"))]
+        case .text, .path: [("type", .text("string"))]
         case .choice(let choices): [("type", .text("string")), ("enum", list(choices.map(JSON5Value.text)))]
-        case .texts(let most):
+        case .texts(let most), .paths(let most):
             [
                 ("type", .text("array")), ("maxItems", .integer(Int64(most))),
                 ("items", object([("type", .text("string"))])),

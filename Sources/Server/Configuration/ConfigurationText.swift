@@ -65,6 +65,16 @@ package enum ConfigurationText {
             let expectation = leaf.key.kind.expectation
             let facts = expectation.prefix(1).uppercased() + expectation.dropFirst()
             comment("\(facts); default \(normal).\(reload) \(leaf.environmentName)", indentation)
+            guard case .objects(let section, _) = leaf.key.kind else { return }
+            let defaults = section.encodedDefaults()
+            for key in section.keys {
+                let normal = defaults[key.name].map { JSONText.compact($0.value) } ?? ""
+                let facts = "\(key.kind.expectation); default \(normal)."
+                comment(
+                    "- \(key.name): \(key.documentation) \(facts.prefix(1).uppercased())\(facts.dropFirst())",
+                    indentation
+                )
+            }
         }
 
         private mutating func comment(_ text: String, _ indentation: String) {

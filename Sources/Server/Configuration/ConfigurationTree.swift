@@ -68,7 +68,7 @@ struct ConfigurationCheck {
     /// The value as its key wants it; nil, and a finding, when it is of another kind or out of range.
     mutating func checked(_ node: JSON5Node, as kind: ConfigurationKey.Kind, path: String) -> JSON5Node? {
         switch (kind, node.value) {
-        case (.flag, .flag), (.text, .text):
+        case (.flag, .flag), (.text, .text), (.path, .text):
             return node
         case (.choice(let choices), .text(let text)) where choices.contains(text):
             return node
@@ -85,7 +85,7 @@ struct ConfigurationCheck {
             return node
         case (.number(let range), .integer(let number)) where range.contains(Double(number)):
             return JSON5Node(.number(Double(number)), at: node.position)
-        case (.texts(let most), .list(let nodes)):
+        case (.texts(let most), .list(let nodes)), (.paths(let most), .list(let nodes)):
             return list(nodes, countMost: most, at: node.position, path: path) { check, element, path in
                 if case .text = element.value { return element }
                 check.findings.append((element.position, "\(path) must be text, not \(element.value.summary)"))

@@ -4,9 +4,64 @@ package struct EffectiveConfiguration: Sendable {
     /// One for every key, in the order of ``ConfigurationSection/leaves(under:)``.
     package let settings: [ConfigurationSetting]
 
-    package init(values: Configuration, settings: [ConfigurationSetting]) {
-        self.values = values
+    /// Decodes and validates what the settings say together; they are of the right kinds and in range.
+    init(settings: [ConfigurationSetting]) throws(ConfigurationError) {
+        let byPath = Dictionary(uniqueKeysWithValues: settings.map { ($0.leaf.path, $0) })
+        values = Configuration.decoded(from: Self.tree(of: Configuration.self, under: "", byPath))
         self.settings = settings
+        let complaints = values.validate()
+        guard complaints.isEmpty else {
+            throw ConfigurationError(
+                complaints.map { complaint in
+                    let place = Self.place(of: complaint.path, byPath)
+                    return ConfigurationFault(place: place, message: "\(complaint.path) \(complaint.message)")
+                }
+            )
+        }
+    }
+
+    /// This configuration with those of the other's values that a running hub takes over.
+    package func takingReloadable(
+        from other: EffectiveConfiguration
+    ) throws(ConfigurationError) -> EffectiveConfiguration {
+        try EffectiveConfiguration(
+            settings: zip(settings, other.settings).map { $0.leaf.key.isReloadable ? $1 : $0 }
+        )
+    }
+
+    private static func tree(
+        of section: any ConfigurationSection.Type,
+        under prefix: String,
+        _ settings: [String: ConfigurationSetting]
+    ) -> JSON5Value {
+        let start = TextPosition(line: 1, column: 1)
+        return .object(
+            section.keys.compactMap { key in
+                let path = prefix.isEmpty ? key.name : "\(prefix).\(key.name)"
+                let node: JSON5Node? =
+                    if case .section(let inner) = key.kind {
+                        JSON5Node(tree(of: inner, under: path, settings), at: start)
+                    } else {
+                        settings[path]?.node
+                    }
+                return node.map { JSON5Member(key: key.name, keyPosition: start, node: $0) }
+            }
+        )
+    }
+
+    /// Where the value at a path such as `sources.venues[0].url` was given.
+    private static func place(of path: String, _ settings: [String: ConfigurationSetting]) -> String {
+        let (leafPath, inside) = path.firstIndex(of: "[").map { (path[..<$0], path[$0...]) } ?? (path[...], "")
+        guard let setting = settings[String(leafPath)] else { return "configuration" }
+        var node = setting.node
+        for step in inside.split(whereSeparator: { "[].".contains($0) }) {
+            if let index = Int(step), case .list(let nodes) = node.value, nodes.indices.contains(index) {
+                node = nodes[index]
+            } else if let member = node[String(step)] {
+                node = member
+            }
+        }
+        return setting.origin.place(at: node.position)
     }
 }
 

@@ -13,7 +13,7 @@ package struct SourcesConfiguration: ConfigurationSection {
         ConfigurationKey(
             "venues",
             .objects(VenueConfiguration.self, countMost: 64),
-            "Live venues, each an object with the keys venue, url, restUrl, caFile, symbols, channels, instrumentsFile."
+            "Live venues, each an object with the keys below; venue and symbols are needed."
         ),
         ConfigurationKey("tcp", .section(TCPSourceConfiguration.self), "A plain TCP listener for a feed in the LAN."),
     ]
@@ -63,11 +63,11 @@ package struct CaptureConfiguration: ConfigurationSection {
     package init() {}
 
     package static let keys = [
-        ConfigurationKey("files", .texts(countMost: 10_000), "The files in order, .gz too. Empty: no replay."),
+        ConfigurationKey("files", .paths(countMost: 10_000), "The files in order, .gz too. Empty: no replay."),
         ConfigurationKey("venue", .choice([""] + VenueConfiguration.known), "Whose traffic it is; needed with files."),
         ConfigurationKey(
             "instrumentsFile",
-            .text,
+            .path,
             "The venue's instrument list. Empty: scales are inferred from the digits."
         ),
         ConfigurationKey(
@@ -103,14 +103,18 @@ package struct VenueConfiguration: ConfigurationSection {
         ConfigurationKey("venue", .choice(known), "Which venue it is."),
         ConfigurationKey("url", .text, "The WebSocket address instead of the venue's own, wss://host[:port]/path."),
         ConfigurationKey("restUrl", .text, "The REST address instead of the venue's own, https://host[:port]."),
-        ConfigurationKey("caFile", .text, "PEM file of the authority that signed it. Empty: the system's authorities."),
+        ConfigurationKey("caFile", .path, "PEM file of the authority that signed it. Empty: the system's authorities."),
         ConfigurationKey("symbols", .texts(countMost: 10_000), "The venue's names of the instruments to follow."),
         ConfigurationKey(
             "channels",
             .texts(countMost: 32),
             "What to follow: trades, quotes, book. Empty: all of them."
         ),
-        ConfigurationKey("instrumentsFile", .text, "The venue's instrument list. Empty: it is asked for at start."),
+        ConfigurationKey(
+            "instrumentsFile",
+            .path,
+            "The venue's instrument list. Empty: scales are inferred from the digits."
+        ),
     ]
 
     package func validate() -> [ConfigurationComplaint] {

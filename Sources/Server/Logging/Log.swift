@@ -14,7 +14,7 @@ package final class Log: Sendable {
         var isClosed = false
     }
 
-    private let pending = Mutex(Pending())
+    private let pending = Guarded(Pending())
     private let lowestRank: Atomic<UInt8>
     private let dropped = Atomic<UInt64>(0)
     /// Monotonic; 0 while nobody is in a hurry.
@@ -24,7 +24,7 @@ package final class Log: Sendable {
     private let descriptor: Int32
     private let utcNs: @Sendable () -> Int64
     private let wake: Semaphore
-    private let thread = Mutex<pthread_t?>(nil)
+    private let thread = Guarded<pthread_t?>(nil)
 
     /// How long ``close()`` waits for a descriptor that takes nothing.
     private static let patienceNs: Int64 = 1_000_000_000

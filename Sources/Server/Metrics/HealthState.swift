@@ -30,11 +30,11 @@ package final class HealthState: Sendable {
         var stallNs: Int64
     }
 
-    private let state: Mutex<State>
+    private let state: Guarded<State>
 
     /// `stallMs` is how long a thread may be silent.
     package init(stallMs: Int) {
-        state = Mutex(State(stallNs: Int64(stallMs) * 1_000_000))
+        state = Guarded(State(stallNs: Int64(stallMs) * 1_000_000))
     }
 
     // MARK: What threads tell

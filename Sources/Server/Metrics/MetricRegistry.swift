@@ -1,5 +1,3 @@
-internal import Synchronization
-
 /// Knows every series and every thread's block, and shows their sums as Prometheus text.
 ///
 /// A thread asks once for its ``MetricBlock`` and for the slots it needs, and from then on pays one relaxed addition a
@@ -23,7 +21,7 @@ package final class MetricRegistry: Sendable {
         var slotsUsed = overflowHistogramIndex + HistogramBuckets.slotCount
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     package init() {}
 

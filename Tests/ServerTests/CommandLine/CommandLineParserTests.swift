@@ -27,8 +27,8 @@ struct CommandLineParserTests {
         options.venue = "kraken"
         options.files = ["a"]
         #expect(try Self.parse("normalize --venue kraken a") == .normalize(options))
-        options.instrumentsFile = "i.json"
-        options.emit = [.trades, .book]
+        options.instrumentsPath = "i.json"
+        options.emits = [.trades, .book]
         options.bookDepth = 5
         options.finalBooks = 20
         options.isStrict = true

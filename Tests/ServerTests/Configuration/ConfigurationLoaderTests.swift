@@ -50,6 +50,7 @@ struct ConfigurationLoaderTests {
             environment: ["MARKET_HUB_SOURCES_CAPTURE_LOOP": "true", "MARKET_HUB_SOURCES_CAPTURE_SPEED_FACTOR": "2"],
             set: [
                 "listen.origins=https://a.example, https://b.example:8443", "listen.hosts=", "logging.level=debug",
+                "sources.synthetic.seed=9223372036854775807",
                 "sources.tcp.allowed=['10.0.0.0/8']", "web.root=a=b,c",
                 "sources.venues=[{venue: 'kraken', symbols: ['XBT/USD']}]",
             ]
@@ -58,6 +59,7 @@ struct ConfigurationLoaderTests {
         #expect(configuration.sources.capture.speedFactor == 2)
         #expect(configuration.listen.origins == ["https://a.example", "https://b.example:8443"])
         #expect(configuration.listen.hosts.isEmpty)
+        #expect(configuration.sources.synthetic.seed == .max)
         #expect(configuration.logging.level == .debug)
         #expect(configuration.sources.tcp.allowed == ["10.0.0.0/8"])
         #expect(configuration.web.root == "a=b,c")
@@ -170,7 +172,7 @@ struct ConfigurationLoaderTests {
             ),
             (
                 "{sources: {venues: [{venue: 'kraken', symbols: ['a'],\n url: 'http://x'}]}}",
-                "hub.json5:2:7: sources.venues[0].url is \"http://x\"; it must begin with wss:// (ws:// only to this machine)"
+                "hub.json5:2:7: sources.venues[0].url is \"http://x\"; it must be wss://host[:port]/path (ws:// only to this machine)"
             ),
             (
                 "{sources: {venues: [{venue: 'kraken', symbols: ['a']}, {venue: 'kraken', symbols: ['b']}]}}",

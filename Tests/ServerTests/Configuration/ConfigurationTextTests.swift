@@ -16,6 +16,7 @@ struct ConfigurationTextTests {
         #expect(file.settings.filter { $0.origin == .defaults }.map(\.leaf.path) == [])
         let hint: Comment = "make it anew: market-hub config print --docs > Config/market-hub.json5"
         #expect(text == ConfigurationText.documented(try ConfigurationLoader.load()), hint)
+        for key in VenueConfiguration.keys { #expect(text.contains("// - \(key.name): ")) }
     }
 
     @Test("is read back as the same, with the origin of what is not the default beside it")
