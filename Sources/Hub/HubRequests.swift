@@ -189,6 +189,11 @@ extension Hub {
             let most = settings.subscriptionsMost
             return .failure(Refusal(.tooManySubscriptions, "At most \(most) subscriptions a connection are allowed."))
         }
+        guard viewCount(of: id, on: key) < settings.viewsMost else {
+            let most = settings.viewsMost
+            let text = "At most \(most) views of an instrument are allowed on a channel; end one of them first."
+            return .failure(Refusal(.tooManySubscriptions, text))
+        }
         guard let topic = topicIDs[key] ?? makeTopic(key) else {
             let refusal = Refusal(.tooManyTopics, "The hub serves as many views as it may.", retryAfterMs: 10_000)
             return .failure(refusal)
@@ -210,6 +215,20 @@ extension Hub {
         let pushes = appendState(of: topic, since: nil, slot: id.slot, into: &pass)
         for push in pushes { pass.order.append(Int32(push)) }
         return .success(describe(topic))
+    }
+
+    /// How many views of an instrument a session holds on a channel, by the shorter of two ways; less where few exist.
+    private func viewCount(of id: SessionID, on key: Topic.Key) -> Int {
+        let views = states[key.instrument.index].topics(of: key.view.channel)
+        guard views.count >= settings.viewsMost else { return views.count }
+        let session = sessions[id.index]
+        if views.count < session.subscriptions.count {
+            return views.count { topics[$0.index].key.view.channel == key.view.channel && session.places[$0] != nil }
+        }
+        return session.subscriptions.count {
+            let held = topics[$0.topic.index].key
+            return held.instrument == key.instrument && held.view.channel == key.view.channel
+        }
     }
 
     private func describe(_ id: TopicID) -> TopicDescription {
