@@ -56,7 +56,7 @@ public struct Hub: Sendable {
         public var outcome: SymbolOutcome
     }
 
-    public let settings: Settings
+    public var settings: Settings
     /// Names the unbroken line of all sequences.
     public let epoch: UInt64
     public internal(set) var table = InstrumentTable()

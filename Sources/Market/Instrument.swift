@@ -27,9 +27,13 @@ public struct Instrument: Hashable, Sendable {
     /// The venue's own name: `XBT/USD`.
     public var rawSymbol: String
     public var kind: Kind
-    /// Decimals of a price: a ``Price`` counts units of 10^-priceScale. At most 18.
+    /// Decimals of a price, at most 18.
+    ///
+    /// A ``Price`` counts units of 10^-priceScale.
     public var priceScale: UInt8
-    /// Decimals of a quantity: a ``Quantity`` counts units of 10^-quantityScale. At most 18.
+    /// Decimals of a quantity, at most 18.
+    ///
+    /// A ``Quantity`` counts units of 10^-quantityScale.
     public var quantityScale: UInt8
     /// The smallest permitted price step, in price units; 1 where the venue does not say.
     public var tick: Int64
@@ -109,12 +113,19 @@ public struct InstrumentTable: Sendable {
         return added.id
     }
 
-    /// Gives a known instrument other units; its names and id stay.
+    /// Gives a known instrument other units; its names and id stay, its steps are the same in the new units.
     public mutating func rescale(_ id: InstrumentID, priceScale: UInt8, quantityScale: UInt8) {
+        let old = all[id.index]
+        let tick = Decimal(digits: old.tick, scale: old.priceScale)
+        let lot = Decimal(digits: old.lot, scale: old.quantityScale)
+        all[id.index].tick = tick.units(atScale: priceScale) ?? 1
+        all[id.index].lot = lot.units(atScale: quantityScale) ?? 1
         all[id.index].priceScale = priceScale
         all[id.index].quantityScale = quantityScale
         version += 1
     }
+
+    public func count(ofVenue venue: String) -> Int { byRawSymbol[venue]?.count ?? 0 }
 
     public func id(venue: String, rawSymbol: String) -> InstrumentID? { byRawSymbol[venue]?[rawSymbol] }
 
