@@ -38,6 +38,15 @@ public struct JSONScanner {
         return UInt64(littleEndian: UnsafeRawPointer(base + place).loadUnaligned(as: UInt64.self))
     }
 
+    /// The eight bytes from `place` on, zeros behind the end of the text.
+    ///
+    /// The text must have eight bytes and `place` must be in it.
+    @inline(always)
+    func paddedWord(at place: Int) -> UInt64 {
+        guard place &+ 8 > count else { return word(at: place) }
+        return word(at: count &- 8) >> UInt64(truncatingIfNeeded: 8 &* (place &+ 8 &- count))
+    }
+
     @inline(always)
     mutating func step(_ count: Int = 1) { at &+= count }
 
@@ -129,7 +138,7 @@ extension JSONScanner {
 
     /// Reads a value of any type and tells where it stands.
     @inline(__always)
-    mutating func value() throws(FrameFault) -> FrameValue {
+    public mutating func value() throws(FrameFault) -> FrameValue {
         skipSpace()
         if byte == UInt8(ascii: "\"") { return try string() }
         let start = at

@@ -9,8 +9,7 @@ public struct VenueNumber: Hashable, Sendable, BitwiseCopyable {
     /// Decimals as written, at most 18: 2 for `0.10`.
     public var written: UInt8
 
-    @inline(always)
-    init(digits: Int64, scale: UInt8, written: UInt8) {
+    public init(digits: Int64, scale: UInt8, written: UInt8) {
         self.digits = digits
         self.scale = scale
         self.written = written
@@ -57,20 +56,21 @@ extension JSONScanner {
     /// Eight digits are taken at a time. Numbers with up to seven digits before and eight behind the point, nearly all,
     /// take the short way; the rest go through ``Decimal``.
     @inline(__always)
-    mutating func number() throws(FrameFault) -> VenueNumber {
+    public mutating func number() throws(FrameFault) -> VenueNumber {
         let start = at
         let isQuoted = byte == UInt8(ascii: "\"")
         var place = isQuoted ? at + 1 : at
-        guard place &+ 24 <= count else { return try longNumber() }
-        let whole = word(at: place) ^ 0x3030_3030_3030_3030
+        guard count >= 8, place < count else { return try longNumber() }
+        let whole = paddedWord(at: place) ^ 0x3030_3030_3030_3030
         let wholeCount = Self.digitCount(whole)
         guard wholeCount > 0, wholeCount < 8 else { return try longNumber() }
         place &+= wholeCount
         var digits = Self.eightDigits(whole << (64 - 8 * UInt64(wholeCount)))
         var (scale, written) = (0, 0)
-        if base[place] == UInt8(ascii: ".") {
+        if place < count, base[place] == UInt8(ascii: ".") {
             place &+= 1
-            let part = word(at: place) ^ 0x3030_3030_3030_3030
+            guard place < count else { return try longNumber() }
+            let part = paddedWord(at: place) ^ 0x3030_3030_3030_3030
             written = Self.digitCount(part)
             guard written > 0 else { return try longNumber() }
             place &+= written
@@ -83,6 +83,7 @@ extension JSONScanner {
                     + Self.eightDigits(aligned << (8 * UInt64(zeros)))
             }
         }
+        guard place < count else { return try longNumber() }
         if isQuoted {
             guard base[place] == UInt8(ascii: "\"") else { return try longNumber() }
             place &+= 1

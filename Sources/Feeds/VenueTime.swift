@@ -27,7 +27,8 @@ extension JSONScanner {
         guard wrong & 0x80 == 0, decimals != 0, decimals < 0 || bytes[19] == UInt8(ascii: "."),
             bytes[4] == UInt8(ascii: "-"), bytes[7] == UInt8(ascii: "-"), bytes[10] == UInt8(ascii: "T"),
             bytes[13] == UInt8(ascii: ":"), bytes[16] == UInt8(ascii: ":"), bytes[count - 1] == UInt8(ascii: "Z"),
-            year >= 1970, year <= 2261, month >= 1, month <= 12, day >= 1, day <= 31, hour < 24, minute < 60, second <= 60
+            year >= 1970, year <= 2261, month >= 1, month <= 12, day >= 1, day <= 31, hour < 24, minute < 60,
+            second <= 60
         else { throw .badTime(offset: value.start) }
         let seconds = days(year, month, day) &* 86_400 &+ hour &* 3_600 &+ minute &* 60 &+ second
         return seconds &* 1_000_000_000 &+ fraction &* powerOfTen(UInt8(truncatingIfNeeded: 9 - max(decimals, 0)))
