@@ -66,6 +66,9 @@ public struct ServerAddress: Sendable, Equatable {
     /// Connect here instead of looking up `host`, which blocks the loop while the resolver takes its time.
     public var address: String?
 
+    /// Host and, where it is not the scheme's own, port; libwebsockets takes the port off again for SNI.
+    var authority: String { port == (isTLS ? 443 : 80) ? host : "\(host):\(port)" }
+
     public init(host: String, port: UInt16, path: String = "/", isTLS: Bool, address: String? = nil) {
         self.host = host
         self.port = port
@@ -113,7 +116,7 @@ extension IOLoop {
         info.opaque_user_data = id.packed
         ct_forget_log_line()
         let wsi = withCStrings([
-            server.address ?? server.host, server.host, server.path, IOLoop.clientProtocol, "http/1.1", "GET",
+            server.address ?? server.host, server.authority, server.path, IOLoop.clientProtocol, "http/1.1", "GET",
             subprotocol ?? "",
         ]) { texts -> OpaquePointer? in
             info.address = texts[0]

@@ -250,7 +250,7 @@ public final class IOLoop: @unchecked Sendable {
         }
         resumeListeners()
         handler?.sweep(on: self)
-        if case .draining(let until) = phase, sockets.count == 0 || now >= until { endSoon() }
+        if case .draining(let until) = phase, now >= until { endSoon() }
         updateTime()
     }
 
@@ -263,6 +263,12 @@ public final class IOLoop: @unchecked Sendable {
             _ = Glibc.close(listener.descriptor)
         }
         for id in sockets.identities { sayGoodbye(id) }
+        endIfEmpty()
+    }
+
+    /// The last connection is gone.
+    func endIfEmpty() {
+        if case .draining = phase, sockets.count == 0 { endSoon() }
     }
 
     private func endSoon() {

@@ -44,6 +44,8 @@ extension WithLoops {
                 let hello = try fetch(request(port, "/hello?name=x%20y", authority), loops[0], handler).get()
                 #expect(hello.status == 200 && String(decoding: hello.body, as: UTF8.self) == "hello x y")
                 #expect(hello.contentType == "text/plain; charset=utf-8")
+                let host = try fetch(request(port, "/host", authority), loops[0], handler).get()
+                #expect(String(decoding: host.body, as: UTF8.self) == "\(overTLS ? "feed.test" : "127.0.0.1"):\(port)")
                 let big = try fetch(request(port, "/big", authority), loops[0], handler).get()
                 #expect(big.body == TestHandler.big)
                 #expect(try fetch(request(port, "/nothing", authority), loops[0], handler).get().status == 404)

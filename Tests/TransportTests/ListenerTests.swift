@@ -46,6 +46,22 @@ extension WithLoops {
             }
         }
 
+        @Test(
+            "closes one who does not begin with TLS, or says nothing at all there",
+            arguments: ["", "GET / HTTP/1.1\r\n"]
+        )
+        func timesOutTLS(beginning: String) throws {
+            let authority = try TestAuthority()
+            var settings = Self.hasty()
+            settings.tls = authority.server
+            try withServer(settings: settings) { port, loops, _ in
+                let peer = try Peer(port: port)
+                peer.send(beginning)
+                #expect(peer.readToEnd(within: 4))
+                #expect(eventually { loops[0].connectionCount == 0 })
+            }
+        }
+
         @Test("leaves an open WebSocket alone")
         func leavesWebSocket() throws {
             try withServer(settings: Self.hasty()) { port, _, _ in

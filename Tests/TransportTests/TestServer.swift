@@ -65,6 +65,7 @@ final class TestHandler: IOLoopHandler, @unchecked Sendable {
         case "/body": HTTPResponse(status: 200, body: request.body)
         case "/asset": asset.response(to: request)
         case "/big": HTTPResponse(status: 200, contentType: "application/octet-stream", body: TestHandler.big)
+        case "/host": HTTPResponse(status: 200, text: request.header("host") ?? "")
         case "/close": HTTPResponse(status: 200, text: "bye", closes: true)
         case "/split": HTTPResponse(status: 200, headers: [("x-a", "1\r\nx-b: 2"), ("x-c", "3")])
         case "/about":
