@@ -197,6 +197,7 @@ extension IOLoop {
     func destroyed(_ id: ConnectionID) {
         let socket = sockets[id]
         sockets.remove(id)
+        publishCount()
         switch socket.role {
         case .webSocket: handler?.closed(id, on: self)
         case .raw where socket.wsi != nil: handler?.closed(id, on: self)

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import Transport
@@ -12,7 +11,7 @@ extension WithLoops {
             _ loop: IOLoop,
             _ handler: TestHandler
         ) throws -> Result<HTTPFetchReply, ClientFailure> {
-            let result = Mutex<[Result<HTTPFetchReply, ClientFailure>]>([])
+            let result = Guarded<[Result<HTTPFetchReply, ClientFailure>]>([])
             handler.perform(on: loop) { loop in
                 loop.fetch(request) { answer in result.withLock { $0.append(answer) } }
             }

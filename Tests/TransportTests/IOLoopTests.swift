@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import Transport
@@ -42,7 +41,7 @@ extension WithLoops {
         @Test("ends in time although a client neither reads nor answers")
         func endsDespiteSilence() throws {
             let handler = TestHandler()
-            let start = Mutex(0.0)
+            let start = Guarded(0.0)
             try withServer(handler: handler) { port, loops, _ in
                 let silent = try Peer(port: port)
                 try silent.upgrade()
@@ -66,7 +65,7 @@ extension WithLoops {
         func keepsTime() throws {
             try withServer { port, loops, handler in
                 #expect(eventually { handler.notes.withLock { $0.sweeps } >= 5 })
-                let fired = Mutex<[String]>([])
+                let fired = Guarded<[String]>([])
                 handler.perform(on: loops[0]) { loop in
                     loop.schedulePass(afterNs: 5_000_000)
                     loop.schedulePass(afterNs: 1)
@@ -112,14 +111,17 @@ extension WithLoops {
                 Int(try ChildProcess.output(of: "ls /proc/\(getpid())/fd | wc -l").filter(\.isNumber)) ?? -1
             }
             try withServer { port, _, _ in _ = try Peer(port: port).request("/hello") }
+            let rounds = 6
             let before = try descriptors()
-            for _ in 0..<3 {
+            for _ in 0..<rounds {
                 try withServer { port, _, _ in
                     let peers = try (0..<20).map { _ in try Peer(port: port) }
                     for peer in peers { try peer.upgrade() }
                 }
             }
-            #expect(try descriptors() == before)
+            // The test's own runtime may open one of its own meanwhile; a leak would be one a round.
+            let after = try descriptors()
+            #expect(after < before + rounds)
         }
 
         @Test("raises the descriptor limit to the hard limit")

@@ -47,7 +47,7 @@ extension WithLoops {
             let handler = TestHandler()
             try withServer(handler: handler, settings: Self.listener()) { port, _, handler in
                 let peer = try Peer(port: port, receiveBuffer: 8192)
-                let sent = Mutex(0)
+                let sent = Guarded(0)
                 let isOver = Atomic(false)
                 let descriptor = peer.descriptor
                 // Sends until nobody takes any more: the echo has nowhere to go.

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import Transport
@@ -22,8 +21,8 @@ final class TestHandler: IOLoopHandler, @unchecked Sendable {
         var writables = 0
     }
 
-    let notes = Mutex(Notes())
-    private let jobs = Mutex<[@Sendable (IOLoop) -> Void]>([])
+    let notes = Guarded(Notes())
+    private let jobs = Guarded<[@Sendable (IOLoop) -> Void]>([])
 
     // Set before the loop runs.
     var asset = StaticAsset(contentType: "text/javascript", plain: Array("let x = 1".utf8), caching: .immutable)

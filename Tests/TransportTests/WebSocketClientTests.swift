@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import Transport
@@ -13,7 +12,7 @@ final class TestClient: WebSocketClientHandler, @unchecked Sendable {
         var reasons: [String] = []
     }
 
-    let notes = Mutex(Notes())
+    let notes = Guarded(Notes())
 
     func opened(_ client: ClientID, on loop: IOLoop) { notes.withLock { $0.opened.append(client) } }
 

@@ -33,7 +33,7 @@ extension WithLoops {
         func slowReaders() throws {
             let handler = TestHandler()
             handler.socketClass = .browser(messageBytesMost: 1024)
-            let pushed = Mutex<[ConnectionID: Pushed]>([:])
+            let pushed = Guarded<[ConnectionID: Pushed]>([:])
             let isPushing = Atomic(true)
             handler.onOpened = { id, loop in
                 pushed.withLock { $0[id] = Pushed() }
@@ -56,7 +56,7 @@ extension WithLoops {
             }
             try withServer(handler: handler) { port, _, handler in
                 let readers = Pace.allCases.flatMap { [$0, $0, $0] }
-                let seen = Mutex([Seen](repeating: Seen(), count: readers.count))
+                let seen = Guarded([Seen](repeating: Seen(), count: readers.count))
                 let threads = readers.enumerated().map { place, pace in
                     Worker {
                         let result = Self.read(port: port, pace: pace, isPushing: isPushing)
