@@ -69,6 +69,20 @@ final class ChildProcess {
         return String(decoding: line, as: UTF8.self)
     }
 
+    func write(_ text: String) {
+        let bytes = Array(text.utf8)
+        _ = Glibc.write(input, bytes, bytes.count)
+    }
+
+    /// Some more of what it prints; false at the end.
+    func read(into buffer: inout [UInt8], most: Int) -> Bool {
+        withUnsafeTemporaryAllocation(byteCount: most, alignment: 1) { room in
+            let got = Glibc.read(output, room.baseAddress, most)
+            if got > 0 { buffer.append(contentsOf: room[..<got]) }
+            return got > 0
+        }
+    }
+
     /// Closes its input and waits for it.
     func end() {
         close(input)
