@@ -1,13 +1,14 @@
 /** The page: takes what changed from the worker once a frame and paints it. */
 
 import type { Changes, ToWorker } from "./feed/messages.js";
+import { STATE_WORDS } from "./ui/badge.js";
 import { element } from "./ui/elements.js";
 import { Headline } from "./ui/headline.js";
 import { Quotes } from "./ui/quotes.js";
 import { loadSettings, storeSettings } from "./ui/settings.js";
 import { Table } from "./ui/table.js";
 import { nextTheme, storedTheme } from "./ui/theme.js";
-import { STATE_WORDS, VitalsBar } from "./ui/vitals.js";
+import { VitalsBar } from "./ui/vitals.js";
 
 /** The hashed name of the worker's file, put in by the build. */
 declare const WORKER_PATH: string;
@@ -15,7 +16,9 @@ declare const WORKER_PATH: string;
 /** A hidden page paints nothing, but its title stays true. */
 const HIDDEN_PULL_MS = 1_000;
 
-const settings = loadSettings();
+/** Asked for each time: where storage is switched off, the name itself throws. */
+const store = () => localStorage;
+const settings = loadSettings(store);
 const quotes = new Quotes();
 const headline = new Headline(quotes);
 const vitalsBar = new VitalsBar();
@@ -29,12 +32,12 @@ const table = new Table(
     settings.sorting,
     (row) => {
         settings.selected = quotes.name(row);
-        storeSettings(settings);
+        storeSettings(store, settings);
         headline.paint(row);
     },
     (sorting) => {
         settings.sorting = sorting;
-        storeSettings(settings);
+        storeSettings(store, settings);
     },
 );
 
@@ -71,7 +74,8 @@ function take(nowMs: number): void {
     waiting = undefined;
     const hasNewInstruments = quotes.apply({ figures, count, descriptions });
     table.paint(nowMs, vitals.hubNowMs, hasNewInstruments);
-    if (hasNewInstruments && quotes.name(table.selected) !== settings.selected) selectRemembered();
+    const isSettled = table.selected >= 0 && quotes.name(table.selected) === settings.selected;
+    if (hasNewInstruments && !isSettled) selectRemembered();
     headline.paint(table.selected);
     vitalsBar.paint(vitals, table.shownCount);
     const price = headline.title(table.selected);

@@ -45,12 +45,27 @@ export function change(last: number, open: number): number {
     return open === 0 ? NaN : (last - open) / Math.abs(open);
 }
 
+/** `0.02 · 1.3 bp`: the difference in price and in hundredths of a percent of the middle. */
+export function spread(bid: number, ask: number, scale: number): string {
+    const difference = ask - bid;
+    if (!Number.isFinite(difference)) return NONE;
+    const middle = (ask + bid) / 2;
+    const points = middle > 0 ? ` \u00b7 ${((difference / middle) * 10_000).toFixed(1)} bp` : "";
+    return decimal(difference, scale) + points;
+}
+
 /** A part as percent with arrow and sign, so that it reads without colour: `▲ +1.23%`. */
 export function percent(part: number): string {
     if (!Number.isFinite(part)) return NONE;
     const text = Math.abs(part * 100).toFixed(2);
-    if (Number(text) === 0) return `${text}%`;
+    if (direction(part) === "") return "0.00%";
     return part > 0 ? `\u25b2 +${text}%` : `\u25bc ${MINUS}${text}%`;
+}
+
+/** The direction that {@link percent} shows: none for what it rounds to zero. */
+export function direction(part: number): "up" | "down" | "" {
+    if (!(Math.abs(part) >= 0.00005)) return "";
+    return part > 0 ? "up" : "down";
 }
 
 /** How long ago, in the largest whole unit: `<1s`, `12s`, `3m`, `2h`, `5d`. */

@@ -1,5 +1,5 @@
 import { Column } from "../feed/board.js";
-import { compact, decimal, NONE, percent } from "../fmt/numbers.js";
+import { compact, decimal, direction, percent, spread } from "../fmt/numbers.js";
 import { element, setData, setText } from "./elements.js";
 import type { Quotes } from "./quotes.js";
 import { MARK_WORDS } from "./table.js";
@@ -36,10 +36,10 @@ export class Headline {
         setText(this.last, price(Column.LAST));
         const change = quotes.change(row);
         setText(this.change, percent(change));
-        setData(this.change, "sign", change > 0 ? "up" : change < 0 ? "down" : "");
+        setData(this.change, "sign", direction(change));
         setText(this.bid, price(Column.BID));
         setText(this.ask, price(Column.ASK));
-        setText(this.spread, spreadText(quotes.figure(row, Column.BID), quotes.figure(row, Column.ASK), priceScale));
+        setText(this.spread, spread(quotes.figure(row, Column.BID), quotes.figure(row, Column.ASK), priceScale));
         setText(this.low, price(Column.LOW));
         setText(this.high, price(Column.HIGH));
         setText(this.volume, compact(quotes.figure(row, Column.VOLUME), quantityScale));
@@ -53,17 +53,7 @@ export class Headline {
     title(row: number): string {
         const description = this.quotes.description(row);
         if (!description) return "";
-        const change = this.quotes.change(row);
-        const arrow = change > 0 ? "\u25b2 " : change < 0 ? "\u25bc " : "";
+        const arrow = { up: "\u25b2 ", down: "\u25bc ", "": "" }[direction(this.quotes.change(row))];
         return `${decimal(this.quotes.figure(row, Column.LAST), description.priceScale)} ${arrow}${description.symbol}`;
     }
-}
-
-/** `0.02 · 1.3 bp`: the difference in price and in hundredths of a percent of the middle. */
-export function spreadText(bid: number, ask: number, scale: number): string {
-    const spread = ask - bid;
-    if (!Number.isFinite(spread)) return NONE;
-    const middle = (ask + bid) / 2;
-    const points = middle > 0 ? ` \u00b7 ${((spread / middle) * 10_000).toFixed(1)} bp` : "";
-    return decimal(spread, scale) + points;
 }

@@ -15,7 +15,7 @@ function isSortKey(value: unknown): value is SortKey {
 }
 
 /** The stored text may be of another version, or anything: what does not fit is left out. */
-export function readSettings(text: string | null): Settings {
+function readSettings(text: string | null): Settings {
     const settings: Settings = { selected: "", sorting: { key: "symbol", isDescending: false } };
     try {
         const stored: unknown = JSON.parse(text ?? "null");
@@ -29,21 +29,27 @@ export function readSettings(text: string | null): Settings {
     return settings;
 }
 
-export function settingsText({ selected, sorting }: Settings): string {
+function settingsText({ selected, sorting }: Settings): string {
     return JSON.stringify({ selected, ...sorting });
 }
 
-export function loadSettings(): Settings {
+/** What of the browser's localStorage is used. */
+export interface TextStore {
+    getItem(key: string): string | null;
+    setItem(key: string, text: string): void;
+}
+
+export function loadSettings(store: () => TextStore): Settings {
     try {
-        return readSettings(localStorage.getItem(KEY));
+        return readSettings(store().getItem(KEY));
     } catch {
         return readSettings(null);
     }
 }
 
-export function storeSettings(settings: Settings): void {
+export function storeSettings(store: () => TextStore, settings: Settings): void {
     try {
-        localStorage.setItem(KEY, settingsText(settings));
+        store().setItem(KEY, settingsText(settings));
     } catch {
         // Storage is switched off or full: the settings hold until the page is left.
     }

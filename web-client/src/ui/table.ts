@@ -1,5 +1,5 @@
 import { Column, Mark } from "../feed/board.js";
-import { age, compact, decimal, percent } from "../fmt/numbers.js";
+import { age, compact, decimal, direction, percent } from "../fmt/numbers.js";
 import { setData } from "./elements.js";
 import { arranged, isLive, startsDescending, type SortKey, type Sorting } from "./order.js";
 import type { Quotes } from "./quotes.js";
@@ -257,7 +257,7 @@ export class Table {
         if (nowMs - pooled.flashedMs < Table.FLASH_EVERY_MS) return;
         pooled.flashedMs = nowMs;
         pooled.isFlashing = true;
-        setData(cell, "flash", direction(rise));
+        setData(cell, "flash", rise > 0 ? "up" : "down");
     }
 
     private calm(pooled: PooledRow): void {
@@ -376,8 +376,4 @@ function write(pooled: PooledRow, index: number, text: string): void {
     if (!node || pooled.texts[index] === text) return;
     pooled.texts[index] = text;
     node.data = text;
-}
-
-function direction(value: number): string {
-    return value > 0 ? "up" : value < 0 ? "down" : "";
 }

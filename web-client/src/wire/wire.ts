@@ -23,6 +23,10 @@ export class WireError extends Error {
 
 export const NO_BYTES = new Uint8Array(0);
 
+/** Without state, and dear to make. */
+const UTF8_DECODER = new TextDecoder("utf-8", { fatal: true });
+const UTF8_ENCODER = new TextEncoder();
+
 const TWO_32 = 0x1_0000_0000;
 /** The upper half of the largest exact whole number, 2^53 - 1. */
 const HIGH_MOST = 0x1f_ffff;
@@ -31,7 +35,6 @@ const HIGH_MOST = 0x1f_ffff;
 export class Reader {
     position = 0;
     private readonly view: DataView;
-    private readonly utf8 = new TextDecoder("utf-8", { fatal: true });
     /** The halves of the varint read last, as unsigned 32-bit numbers. */
     private low = 0;
     private high = 0;
@@ -135,7 +138,7 @@ export class Reader {
     string(): string {
         const start = this.position;
         try {
-            return this.utf8.decode(this.stretch());
+            return UTF8_DECODER.decode(this.stretch());
         } catch (error) {
             if (error instanceof WireError) throw error;
             throw new WireError("utf8", start);
@@ -222,7 +225,6 @@ export class Reader {
 export class Writer {
     private target = new Uint8Array(256);
     private length = 0;
-    private readonly utf8 = new TextEncoder();
 
     /** A copy of what was written. */
     finish(): Uint8Array {
@@ -314,7 +316,7 @@ export class Writer {
     }
 
     string(value: string): void {
-        this.bytes(this.utf8.encode(value));
+        this.bytes(UTF8_ENCODER.encode(value));
     }
 
     bytes(value: Uint8Array): void {

@@ -8,7 +8,7 @@ declare module "node:assert/strict" {
         equal(actual: unknown, expected: unknown, message?: string): void;
         deepEqual(actual: unknown, expected: unknown, message?: string): void;
         ok(value: unknown, message?: string): asserts value;
-        throws(body: () => unknown, error?: (error: unknown) => boolean): void;
+        throws(body: () => unknown, error: (error: unknown) => boolean): void;
     }
     const assert: Assert;
     export default assert;

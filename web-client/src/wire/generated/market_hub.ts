@@ -425,9 +425,11 @@ export function writeUnsubscribe(writer: Writer, message: Unsubscribe): void {
         writer.tag(18);
         writer.string(value);
     }
-    for (const value of message.topics) {
-        writer.tag(24);
-        writer.uint32(value);
+    if (message.topics.length > 0) {
+        writer.tag(26);
+        const start = writer.begin();
+        for (const value of message.topics) writer.uint32(value);
+        writer.end(start);
     }
 }
 
@@ -1478,9 +1480,11 @@ export function readUnsubscribeResult(reader: Reader, end: number): UnsubscribeR
 }
 
 export function writeUnsubscribeResult(writer: Writer, message: UnsubscribeResult): void {
-    for (const value of message.topics) {
-        writer.tag(8);
-        writer.uint32(value);
+    if (message.topics.length > 0) {
+        writer.tag(10);
+        const start = writer.begin();
+        for (const value of message.topics) writer.uint32(value);
+        writer.end(start);
     }
 }
 
