@@ -242,7 +242,7 @@ export class Link {
     vitals(): Vitals {
         const nowMs = this.port.nowMs();
         return {
-            state: this.health.state(nowMs),
+            state: this.state.kind === "refused" ? "offline" : this.health.state(nowMs),
             wasConnected: this.connections > 0,
             reason: this.state.kind === "open" ? "" : this.reason,
             retryInMs: this.state.kind === "waiting" ? Math.max(0, this.state.untilMs - nowMs) : NaN,

@@ -351,6 +351,7 @@ test("a hub that never opens is given up for the next attempt", () => {
 test("a close code that says so is not answered by coming back, until the person does", () => {
     const world = live();
     world.link.closed(3500, "go away");
+    assert.equal(world.link.vitals().state, "offline", "at once, for nothing is tried");
     world.pass(120_000);
     assert.equal(world.opens, 1);
     assert.equal(world.link.vitals().state, "offline");

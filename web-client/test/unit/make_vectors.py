@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "Tests" / "EndToEnd"))
 from fake_hub import proto  # noqa: E402
 
 OUT = Path(__file__).parent / "vectors"

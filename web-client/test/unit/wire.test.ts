@@ -26,8 +26,8 @@ import {
     type ServerFrame,
 } from "../../src/wire/generated/market_hub.js";
 
-/** Scripts/test-web runs the tests in web-client. */
-const VECTORS = "test/unit/vectors";
+/** The folder of the golden bytes, put in by the build: the tests run anywhere. */
+declare const VECTORS: string;
 const expected = JSON.parse(readFileSync(`${VECTORS}/expected.json`, "utf8")) as Record<string, unknown>;
 
 /** Node's own kind of bytes makes views where a Uint8Array copies. */

@@ -2,7 +2,7 @@
 """A stand-in for the hub that can show the page what the real one rarely does: gaps, silence, refusals, late instruments.
 
 It serves web-client/dist as assets.json says and speaks as much of the enhanced channel as the page uses. Tests steer it
-from their own thread (`with FakeHub() as hub`); by hand: `.build/venv/bin/python web-client/test/fake_hub.py --port 8080`.
+from their own thread (`with FakeHub() as hub`); by hand: `.build/venv/bin/python Tests/EndToEnd/fake_hub.py --port 8080`.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError
 from websockets.http11 import Request, Response
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,8 +145,8 @@ class FakeHub:
         self._thread.join()
 
     @property
-    def web(self) -> str:
-        return f"127.0.0.1:{self.port}"
+    def page_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
 
     def lose_push(self, symbol: str) -> None:
         """The next push of the symbol goes out to nobody, though it counts."""
@@ -215,6 +216,8 @@ class FakeHub:
                 for command in frame.commands:
                     self._answer(client, command, answer)
                 await self._send(client, answer)
+        except ConnectionClosedError:
+            pass  # as cut() wants it
         finally:
             del self._clients[client]
 
@@ -239,7 +242,7 @@ class FakeHub:
             reply.pong.client_ns = command.ping.client_ns
             reply.pong.server_ns = self._now_ns()
         elif kind == "list":
-            page = self.markets[command.list.from_ if hasattr(command.list, "from_") else getattr(command.list, "from") :][:5]
+            page = self.markets[getattr(command.list, "from") :][:5]
             reply.list.instruments.extend(market.instrument() for market in page)
             if page and page[-1] is not self.markets[-1]:
                 reply.list.next = page[-1].id + 1
@@ -322,7 +325,7 @@ def main() -> None:
     arguments.add_argument("--rate", type=float, default=200, help="ticks a second, over all instruments")
     given = arguments.parse_args()
     with FakeHub(default_markets(given.instruments), given.rate, given.port) as hub:
-        print(f"http://{hub.web}/", flush=True)
+        print(hub.page_url, flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
 
