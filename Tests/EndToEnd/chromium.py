@@ -36,16 +36,20 @@ def browser() -> Iterator[Browser]:
 def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Opens pages, each in a profile of its own: `open_page(url, color_scheme="light")`.
 
-    At the end no page may have complained, neither of an error nor of its content security policy.
+    At the end no page may have complained, neither of an error nor of its content security policy, but for what holds
+    the text `expecting`.
     """
     contexts = []
     complaints: list[str] = []
+    expected: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not SOCKET_COMPLAINT.search(message.text):
             complaints.append(message.text)
 
-    def open(url: str, **options: Any) -> Page:
+    def open(url: str, expecting: str = "", **options: Any) -> Page:
+        if expecting:
+            expected.append(expecting)
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 560}, "color_scheme": "dark", **options})
         contexts.append(context)
         page = context.new_page()
@@ -58,7 +62,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield open
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert [complaint for complaint in complaints if not any(text in complaint for text in expected)] == []
 
 
 def wait(page: Page, expression: str, arg: object = None, seconds: float = 10) -> None:

@@ -29,7 +29,9 @@ def test_all_default_instruments_tick(hub: Hub, open_page: OpenPage) -> None:
     wait(page, f"document.querySelectorAll('.row:not([hidden])').length === {DEFAULT_INSTRUMENTS}")
     before = {row["symbol"]: row for row in rows(page)}
     # Each trades at least once a second: every row's volume grows.
-    wait(page, """before => [...document.querySelectorAll('.row:not([hidden])')].every(row => {
+    wait(
+        page,
+        """before => [...document.querySelectorAll('.row:not([hidden])')].every(row => {
             const text = selector => row.querySelector(selector).firstChild.data;
             const old = before[text('.symbol')];
             return ['.bid', '.ask', '.last', '.volume'].some(cell => text(cell) !== old[cell.slice(1)]);
@@ -52,7 +54,9 @@ def test_the_title_shows_the_selected_last_price(hub: Hub, open_page: OpenPage) 
     page.locator(".row:not([hidden])").nth(3).click()
     chosen = rows(page)[3]["symbol"]
     wait(page, "symbol => document.title.endsWith(symbol)", chosen)
-    wait(page, "() => document.title.startsWith(document.querySelector('.row[aria-selected=true] .last').firstChild.data)"
+    wait(
+        page,
+        "() => document.title.startsWith(document.querySelector('.row[aria-selected=true] .last').firstChild.data)",
     )
 
 

@@ -361,7 +361,7 @@ def test_the_grid_tells_what_it_is(fake: FakeHub, open_page: OpenPage) -> None:
 
 
 def test_the_policy_forbids_what_the_page_does_not_need(fake: FakeHub, open_page: OpenPage) -> None:
-    page = open_page(fake.page_url)
+    page = open_page(fake.page_url, expecting="Content Security Policy")
     violated = page.evaluate(
         """() => new Promise(done => {
             document.addEventListener('securitypolicyviolation', event => done(event.effectiveDirective), { once: true });

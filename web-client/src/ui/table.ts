@@ -344,6 +344,8 @@ export class Table {
         else if (top + this.rowHeight > scrollTop + clientHeight) {
             this.scroller.scrollTop = top + this.rowHeight - clientHeight;
         }
+        // The scroll event comes a frame later.
+        this.place();
     }
 
     private pressed(event: KeyboardEvent): void {
