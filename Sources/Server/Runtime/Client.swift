@@ -10,8 +10,9 @@ struct Client {
     var isBatching = false
     /// Whether the connection takes no bytes now; then everything waits in ``outbox`` or is conflated.
     var isBlocked = false
-    /// Whether the close has been asked for: nothing is written or read any more.
-    var isClosing = false
+    /// Why the close has been asked for; nothing is written or read any more then.
+    var closeReason: CloseReason?
+    var isClosing: Bool { closeReason != nil }
     var outbox = Outbox()
     var requests: TokenBucket
     /// When bad frames began to be counted, and how many came since.

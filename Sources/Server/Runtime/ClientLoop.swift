@@ -182,13 +182,19 @@ package final class ClientLoop: IOLoopHandler {
         metrics.block.add(1, to: metrics[format].open)
     }
 
-    package func closed(_ connection: ConnectionID, on loop: IOLoop) {
+    package func closed(_ connection: ConnectionID, on loop: IOLoop) {}
+
+    package func closed(_ connection: ConnectionID, code: UInt16, on loop: IOLoop) {
         guard let client = client(of: connection) else { return }
+        metrics.block.add(-hub.subscriptionCount(of: client.session), to: metrics[client.format].subscriptions)
+        metrics.count(close: client.closeReason?.rawValue ?? code, client.format)
         hub.close(client.session)
         clients[Int(connection.slot)] = nil
         metrics.block.add(-1, to: metrics[client.format].open)
         if client.isBlocked { metrics.block.add(-1, to: metrics[client.format].blocked) }
     }
+
+    package func turnedAway(_ reason: TurnedAway, on loop: IOLoop) { metrics.count(turnedAway: reason) }
 
     package func writable(_ connection: ConnectionID, on loop: IOLoop) {
         guard client(of: connection) != nil else { return }
@@ -233,10 +239,9 @@ package final class ClientLoop: IOLoopHandler {
 
     func close(_ slot: Int, _ reason: CloseReason, on loop: IOLoop) {
         guard let client = clients[slot], !client.isClosing else { return }
-        clients[slot]?.isClosing = true
+        clients[slot]?.closeReason = reason
         clients[slot]?.outbox = Outbox()
         hub.setBlocked(true, client.session)
-        metrics.count(close: reason, client.format)
         // A client whose connection takes nothing would never see the frame: it is cut off instead.
         if client.isBlocked {
             loop.abort(client.connection)

@@ -45,6 +45,9 @@ package struct FeedPublisher: VenueFeedSink {
         /// Lets the instrument's events through again.
         fileprivate func resume(_ instrument: InstrumentID) { isMissing[instrument.index] = false }
 
+        /// The table has changed: the loop is to look at it even if no event follows.
+        fileprivate func noteTable() { hasNews = true }
+
         fileprivate func wakeIfNeeded() {
             guard hasNews else { return }
             hasNews = false
@@ -130,6 +133,7 @@ package struct FeedPublisher: VenueFeedSink {
             while venues.count < table.all.count { venues.append(metrics.venue(table.all[venues.count].venue)) }
         }
         board.show(table)
+        for outlet in numbered.outlets { outlet.noteTable() }
         for one in held where one.event.instrument.index < streams.count {
             streams[one.event.instrument.index].apply(one.event, levels: one.levels.span, into: &numbered)
         }
