@@ -45,6 +45,8 @@ public struct VenueFeed: Sendable {
         public var gaps = 0
         public var resyncs = 0
         public var waitingOverflows = 0
+
+        public init() {}
     }
 
     public let dialect: any VenueDialect

@@ -1,7 +1,7 @@
 /// What to make of recordings.
-public struct NormalizeOptions: Sendable, Hashable {
+package struct NormalizeOptions: Sendable, Hashable {
     /// A kind of row.
-    public enum Kind: String, CaseIterable, Sendable {
+    package enum Kind: String, CaseIterable, Sendable {
         case trades
         case quotes
         case book
@@ -10,47 +10,47 @@ public struct NormalizeOptions: Sendable, Hashable {
     }
 
     /// The venue's name: `coinbase`, `binance`, `binance-usdm`, `kraken`.
-    public var venue: String
+    package var venue: String
     /// The venue's list of instruments; without one, units are inferred from the digits.
-    public var instrumentsPath: String?
-    public var emits = Set(Kind.allCases)
+    package var instrumentsPath: String?
+    package var emits = Set(Kind.allCases)
     /// Levels of each side in a book row.
-    public var bookDepth = 20
+    package var bookDepth = 20
     /// Levels of each side of the books printed at the end; nil for none.
-    public var finalBooks: Int?
+    package var finalBooks: Int?
     /// Stop at the first bad line.
-    public var isStrict = false
-    public var files: [String]
+    package var isStrict = false
+    package var files: [String]
 
-    public init(venue: String, files: [String]) {
+    package init(venue: String = "", files: [String] = []) {
         self.venue = venue
         self.files = files
     }
 }
 
 /// How a run ended.
-public struct NormalizeReport: Sendable, Hashable {
-    public var lines = 0
-    public var badLines = 0
-    public var rows = 0
+package struct NormalizeReport: Sendable, Hashable {
+    package var lines = 0
+    package var badLines = 0
+    package var rows = 0
     /// A strict run met a bad line and stopped there.
-    public var isStopped = false
+    package var isStopped = false
 
     public init() {}
 
     /// 0 when all was read, 1 when a strict run stopped.
-    public var exitStatus: Int32 { isStopped ? 1 : 0 }
+    package var exitStatus: Int32 { isStopped ? 1 : 0 }
 }
 
 /// Why recordings cannot be read at all.
-public enum NormalizeError: Error, Hashable, Sendable {
+package enum NormalizeError: Error, Hashable, Sendable {
     case unknownVenue(String, known: [String])
     case cannotRead(path: String)
     case damaged(path: String, reason: String)
     case badInstruments(path: String, reason: String)
 
     /// 2 for what the caller can mend in the command, 1 for a damaged file.
-    public var exitStatus: Int32 {
+    package var exitStatus: Int32 {
         switch self {
         case .unknownVenue, .cannotRead, .badInstruments: 2
         case .damaged: 1
@@ -59,7 +59,7 @@ public enum NormalizeError: Error, Hashable, Sendable {
 }
 
 extension NormalizeError: CustomStringConvertible {
-    public var description: String {
+    package var description: String {
         switch self {
         case .unknownVenue(let venue, let known):
             "unknown venue \"\(venue)\"; known are \(known.joined(separator: ", "))"

@@ -1,0 +1,194 @@
+public import Market
+
+/// What a client asks of the hub, whatever the language it came in.
+public enum Request: Hashable, Sendable {
+    case connect(ConnectRequest)
+    case subscribe(SubscribeRequest)
+    case unsubscribe(UnsubscribeRequest)
+    case list(ListRequest)
+    case ping(clientNs: UInt64)
+}
+
+public struct ConnectRequest: Hashable, Sendable {
+    public var client: String
+    /// At most one frame of market data per so many milliseconds; 0 sends at once.
+    public var passMs: UInt32
+
+    public init(client: String, passMs: UInt32) {
+        self.client = client
+        self.passMs = passMs
+    }
+}
+
+public struct SubscribeRequest: Hashable, Sendable {
+    public var channel: Channel
+    /// Names and wildcards, as the client wrote them.
+    public var symbols: [String]
+    /// Nil means the channel's usual mode.
+    public var delivery: Delivery?
+    public var depth: UInt32
+    public var group: UInt64
+    public var intervalMs: UInt32
+    public var candleInterval: CandleInterval?
+
+    public init(
+        channel: Channel,
+        symbols: [String],
+        delivery: Delivery? = nil,
+        depth: UInt32 = 0,
+        group: UInt64 = 0,
+        intervalMs: UInt32 = 0,
+        candleInterval: CandleInterval? = nil
+    ) {
+        self.channel = channel
+        self.symbols = symbols
+        self.delivery = delivery
+        self.depth = depth
+        self.group = group
+        self.intervalMs = intervalMs
+        self.candleInterval = candleInterval
+    }
+}
+
+/// Ends every subscription of the channel to the named symbols, whatever its other settings, or the topics given.
+public struct UnsubscribeRequest: Hashable, Sendable {
+    /// Nil when only topics are named.
+    public var channel: Channel?
+    public var symbols: [String]
+    public var topics: [TopicID]
+
+    public init(channel: Channel?, symbols: [String], topics: [TopicID] = []) {
+        self.channel = channel
+        self.symbols = symbols
+        self.topics = topics
+    }
+}
+
+public struct ListRequest: Hashable, Sendable {
+    /// A name or wildcard; empty means all.
+    public var pattern: String
+    public var from: UInt32
+    /// 0 and more than 1,000 mean 1,000.
+    public var limit: UInt32
+
+    public init(pattern: String = "", from: UInt32 = 0, limit: UInt32 = 0) {
+        self.pattern = pattern
+        self.from = from
+        self.limit = limit
+    }
+}
+
+/// What the hub answers.
+public enum Answer: Hashable, Sendable {
+    case connected(Welcome)
+    case subscribed([SymbolOutcome])
+    case unsubscribed([TopicID])
+    case listed([Instrument], next: UInt32, tableVersion: UInt32)
+    case pong(clientNs: UInt64)
+    case refused(Refusal)
+}
+
+/// What a client learns when it introduces itself.
+public struct Welcome: Hashable, Sendable {
+    public var epoch: UInt64
+    public var session: UInt64
+    public var tableVersion: UInt32
+    public var instrumentCount: UInt32
+
+    public init(epoch: UInt64, session: UInt64, tableVersion: UInt32, instrumentCount: UInt32) {
+        self.epoch = epoch
+        self.session = session
+        self.tableVersion = tableVersion
+        self.instrumentCount = instrumentCount
+    }
+}
+
+/// What became of one symbol of a subscribe request; a wildcard has one for each instrument that fits.
+public struct SymbolOutcome: Hashable, Sendable {
+    /// As the client wrote it.
+    public var symbol: String
+    public var result: Result<TopicDescription, Refusal>
+
+    public init(symbol: String, result: Result<TopicDescription, Refusal>) {
+        self.symbol = symbol
+        self.result = result
+    }
+}
+
+/// A topic as its subscriber needs to know it.
+public struct TopicDescription: Hashable, Sendable {
+    public var id: TopicID
+    public var instrument: Instrument
+    public var view: View
+    /// Of the topic's last push; 0 when there was none.
+    public var sequence: UInt64
+
+    public init(id: TopicID, instrument: Instrument, view: View, sequence: UInt64) {
+        self.id = id
+        self.instrument = instrument
+        self.view = view
+        self.sequence = sequence
+    }
+}
+
+/// Why a request was not carried out; nothing changed.
+public struct Refusal: Error, Hashable, Sendable {
+    /// Numbers and reasons as in Proto/errors.csv.
+    public enum Code: UInt32, Hashable, Sendable, CaseIterable {
+        case malformed = 100
+        case unknownCommand = 101
+        case unknownSymbol = 102
+        case unknownChannel = 103
+        case tooManySymbols = 104
+        case tooManySubscriptions = 105
+        case invalidField = 106
+        case rateLimited = 107
+        case wrongFrameKind = 108
+        case notSubscribed = 109
+        case tooManyTopics = 110
+
+        /// As it stands on the wire.
+        public var reason: String {
+            switch self {
+            case .malformed: "malformed"
+            case .unknownCommand: "unknown_command"
+            case .unknownSymbol: "unknown_symbol"
+            case .unknownChannel: "unknown_channel"
+            case .tooManySymbols: "too_many_symbols"
+            case .tooManySubscriptions: "too_many_subscriptions"
+            case .invalidField: "invalid_field"
+            case .rateLimited: "rate_limited"
+            case .wrongFrameKind: "wrong_frame_kind"
+            case .notSubscribed: "not_subscribed"
+            case .tooManyTopics: "too_many_topics"
+            }
+        }
+
+        /// Whether the same request may succeed later.
+        public var isTemporary: Bool { self == .rateLimited || self == .tooManyTopics }
+    }
+
+    public struct Field: Hashable, Sendable {
+        public var name: String
+        public var message: String
+
+        public init(_ name: String, _ message: String) {
+            self.name = name
+            self.message = message
+        }
+    }
+
+    public var code: Code
+    /// What is wrong and what would pass, for a person.
+    public var message: String
+    /// When to try again; 0 unless ``Code/isTemporary``.
+    public var retryAfterMs: UInt32
+    public var fields: [Field]
+
+    public init(_ code: Code, _ message: String, retryAfterMs: UInt32 = 0, fields: [Field] = []) {
+        self.code = code
+        self.message = message
+        self.retryAfterMs = retryAfterMs
+        self.fields = fields
+    }
+}
