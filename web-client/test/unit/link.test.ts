@@ -275,6 +275,7 @@ test("the waits start anew only after a connection that lasted", () => {
     world.link.closed(1006, "");
     world.pass(300);
     world.link.opened();
+    world.pass(1000);
     world.link.closed(1006, "");
     assert.equal(world.link.vitals().retryInMs, 500, "a hub that takes and drops us at once is no success");
     world.pass(600);
