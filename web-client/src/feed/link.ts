@@ -75,7 +75,7 @@ type Question =
 /** The channels that the page listens to, for all instruments, later ones too. */
 const CHANNELS = [Channel.TICKER, Channel.STATUS];
 
-/** One conversation with the hub after another: introduces itself, subscribes, checks, and comes back when it breaks. */
+/** One conversation with the hub after another: says who we are, subscribes, checks, comes back when it breaks. */
 export class Link {
     static readonly CLIENT = "market-hub web page 1";
     static readonly PASS_MS = 25;

@@ -152,8 +152,8 @@ export class Table {
         this.orderedMs = performance.now();
         this.body.style.height = `${this.order.length * this.rowHeight}px`;
         this.grid.setAttribute("aria-rowcount", String(this.order.length + 1));
-        this.empty.textContent =
-            this.order.length > 0 ? "" : this.query ? `Nothing fits \u201c${this.query}\u201d` : "Waiting for instruments";
+        const why = this.query ? `Nothing fits \u201c${this.query}\u201d` : "Waiting for instruments";
+        this.empty.textContent = this.order.length > 0 ? "" : why;
         this.place();
     }
 

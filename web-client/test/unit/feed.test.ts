@@ -170,7 +170,8 @@ test("a topic that is none of ours is unknown", () => {
 // ---- the board ------------------------------------------------------------------------------------------------
 
 const btc = newInstrument({ id: 1, symbol: "BTC-USD", venue: "kraken", priceScale: 2, quantityScale: 8 });
-const tick = newTicker({ bidPrice: 99, bidQuantity: 1, askPrice: 101, askQuantity: 1, lastPrice: 100, lastQuantity: 1 });
+const sizes = { bidQuantity: 1, askQuantity: 1, lastQuantity: 1 };
+const tick = newTicker({ bidPrice: 99, askPrice: 101, lastPrice: 100, ...sizes });
 
 function taken(board: Board): Map<number, number[]> {
     const { figures, count } = board.takeChanges();
