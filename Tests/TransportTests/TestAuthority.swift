@@ -87,7 +87,7 @@ final class ChildProcess {
     func end() {
         close(input)
         close(output)
-        kill(process, SIGTERM)
+        kill(process, SIGKILL)  // the runtime blocks the others in its threads, and so in their children
         var status: Int32 = 0
         waitpid(process, &status, 0)
     }
