@@ -77,6 +77,8 @@ private func reload(
 
 private func blockSignals() -> sigset_t {
     signal(SIGPIPE, SIG_IGN)
+    // libwebsockets would send the hub's own requests through a proxy that was meant for others.
+    unsetenv("http_proxy")
     var signals = sigset_t()
     sigemptyset(&signals)
     for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&signals, number) }
