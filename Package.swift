@@ -23,8 +23,9 @@ let package = Package(
     name: "market-hub",
     products: [
         .executable(name: "market-hub", targets: ["market-hub"]),
+        .executable(name: "bench-normalize", targets: ["bench-normalize"]),
         // For the fuzzers, which are a package of their own.
-        .library(name: "MarketHubKit", targets: ["Market", "Feeds", "Hub", "Wire", "Server"]),
+        .library(name: "MarketHubKit", targets: ["Market", "Feeds", "Hub", "Wire", "Server", "FuzzProperties"]),
     ],
     targets: [
         // What the hub knows: pure values, no I/O, no Foundation.
@@ -32,8 +33,9 @@ let package = Package(
         module("Feeds", ["Market"]),
         module("Hub", ["Market"]),
         // Edges: bytes and sockets.
+        module("JSON"),
         .target(name: "CMarketHubProto", linkerSettings: [.linkedLibrary("protobuf-c")]),
-        module("Wire", ["Hub", "Market", "CMarketHubProto"]),
+        module("Wire", ["Hub", "Market", "JSON", "CMarketHubProto"]),
         systemLibrary(
             "CLibWebSockets",
             pkgConfig: "libwebsockets",
@@ -50,6 +52,13 @@ let package = Package(
         // Composition.
         module("Server", ["Market", "Feeds", "Hub", "Wire", "Transport", "CZlib"]),
         .executableTarget(name: "market-hub", dependencies: ["Server"], swiftSettings: settings),
+        // Benchmarks, one a question.
+        .executableTarget(
+            name: "bench-normalize",
+            dependencies: ["Feeds", "Market"],
+            path: "Benchmarks/Normalize",
+            swiftSettings: settings
+        ),
         // Specifications.
         .target(
             name: "Simulation",
@@ -60,10 +69,19 @@ let package = Package(
         specification("MarketTests", ["Market"]),
         specification("FeedsTests", ["Feeds", "Market", "Simulation", "CZlib"]),
         specification("HubTests", ["Hub", "Market"]),
-        specification("WireTests", ["Wire", "Hub", "Market", "CMarketHubProto"]),
+        specification("JSONTests", ["JSON"]),
+        specification("WireTests", ["Wire", "Hub", "Market", "JSON", "CMarketHubProto"]),
         specification("TransportTests", ["Transport"]),
         specification("ServerTests", ["Server", "Market", "Feeds", "Hub", "Wire"]),
         specification("SimulationTests", ["Simulation", "Hub", "Market", "Feeds"]),
+        // What must hold for any bytes: replayed over the seed corpora here, fuzzed by the package in Fuzzers.
+        .target(
+            name: "FuzzProperties",
+            dependencies: ["Market", "Feeds", "Hub", "Wire", "Server"],
+            path: "Fuzzers/Properties",
+            swiftSettings: settings
+        ),
+        specification("CorpusTests", ["FuzzProperties"]),
         specification("TidyTests", []),
     ],
     swiftLanguageModes: [.v6]

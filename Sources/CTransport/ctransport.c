@@ -1,1 +1,274 @@
+#define _GNU_SOURCE
 #include "ctransport.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <libwebsockets.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+// ---- listening
+
+static int parse_address(const char *host, uint16_t port, struct sockaddr_storage *address, socklen_t *length) {
+  struct sockaddr_in *four = (struct sockaddr_in *)address;
+  struct sockaddr_in6 *six = (struct sockaddr_in6 *)address;
+  memset(address, 0, sizeof *address);
+  if (strcmp(host, "localhost") == 0) host = "127.0.0.1";
+  if (inet_pton(AF_INET, host, &four->sin_addr) == 1) {
+    four->sin_family = AF_INET;
+    four->sin_port = htons(port);
+    *length = sizeof *four;
+    return 0;
+  }
+  if (inet_pton(AF_INET6, host, &six->sin6_addr) == 1) {
+    six->sin6_family = AF_INET6;
+    six->sin6_port = htons(port);
+    *length = sizeof *six;
+    return 0;
+  }
+  return -EADDRNOTAVAIL;
+}
+
+/// Whether one of this process's own listeners has the address. Start-up only: it looks at every descriptor.
+static int held_by_this_process(const struct sockaddr_storage *address, socklen_t length) {
+  DIR *descriptors = opendir("/proc/self/fd");
+  int held = 0;
+  if (!descriptors) return 0;
+  for (struct dirent *entry; !held && (entry = readdir(descriptors));) {
+    int descriptor = atoi(entry->d_name), listening = 0;
+    socklen_t size = sizeof listening;
+    struct sockaddr_storage own = {0};
+    socklen_t own_length = sizeof own;
+    if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) || !listening) continue;
+    if (getsockname(descriptor, (struct sockaddr *)&own, &own_length)) continue;
+    held = own_length == length && memcmp(&own, address, length) == 0;
+  }
+  closedir(descriptors);
+  return held;
+}
+
+int ct_listen(const char *host, uint16_t port, int backlog) {
+  struct sockaddr_storage address;
+  socklen_t length;
+  int yes = 1, failure = parse_address(host, port, &address, &length);
+  if (failure) return failure;
+  int descriptor = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return -errno;
+  setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  if (address.ss_family == AF_INET6) setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
+  // The first bind is exclusive: it fails when anybody listens there, even one who would share. Sharing is allowed
+  // only afterwards, so a foreign holder is noticed and nobody can slip in between.
+  failure = bind(descriptor, (struct sockaddr *)&address, length) ? -errno : 0;
+  setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes);
+  if (failure == -EADDRINUSE && held_by_this_process(&address, length))
+    failure = bind(descriptor, (struct sockaddr *)&address, length) ? -errno : 0;
+  if (!failure && listen(descriptor, backlog)) failure = -errno;
+  if (failure) close(descriptor);
+  return failure ? failure : descriptor;
+}
+
+uint16_t ct_bound_port(int descriptor) {
+  struct sockaddr_storage address;
+  socklen_t length = sizeof address;
+  if (getsockname(descriptor, (struct sockaddr *)&address, &length)) return 0;
+  return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                             : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+int ct_accept(int listener, char *peer, size_t peer_size) {
+  struct sockaddr_storage address = {0};
+  socklen_t length = sizeof address;
+  int yes = 1, descriptor = accept4(listener, (struct sockaddr *)&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (descriptor < 0) return -errno;
+  // At once: with Nagle's delay a TLS 1.3 handshake takes 44 ms instead of one.
+  setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  const void *number = address.ss_family == AF_INET6 ? (const void *)&((struct sockaddr_in6 *)&address)->sin6_addr
+                                                     : (const void *)&((struct sockaddr_in *)&address)->sin_addr;
+  if (!inet_ntop(address.ss_family, number, peer, (socklen_t)peer_size)) peer[0] = 0;
+  return descriptor;
+}
+
+void ct_bound_send_queue(int descriptor, int send_buffer_bytes, int not_sent_low_water_bytes) {
+  if (send_buffer_bytes > 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &send_buffer_bytes, sizeof send_buffer_bytes);
+  if (not_sent_low_water_bytes > 0)
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &not_sent_low_water_bytes,
+               sizeof not_sent_low_water_bytes);
+}
+
+void ct_reset_on_close(int descriptor) {
+  struct linger now = {.l_onoff = 1, .l_linger = 0};
+  setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+long ct_raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit)) return -1;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  return getrlimit(RLIMIT_NOFILE, &limit) ? -1 : (long)limit.rlim_cur;
+}
+
+void ct_answer_and_close(int descriptor, const void *bytes, size_t count) {
+  ssize_t sent = send(descriptor, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+  (void)sent;
+  shutdown(descriptor, SHUT_WR);
+  close(descriptor);
+}
+
+// ---- waking
+
+int ct_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+void ct_eventfd_signal(int descriptor) {
+  uint64_t one = 1;
+  ssize_t written = write(descriptor, &one, sizeof one);
+  (void)written;
+}
+
+void ct_eventfd_drain(int descriptor) {
+  uint64_t count;
+  ssize_t got = read(descriptor, &count, sizeof count);
+  (void)got;
+}
+
+// ---- libwebsockets
+
+size_t ct_lws_pre(void) { return LWS_PRE; }
+
+static _Thread_local char last_line[256];
+
+static void keep_line(int level, const char *line) {
+  (void)level;
+  strncpy(last_line, line, sizeof last_line - 1);
+  size_t length = strlen(last_line);
+  while (length && (last_line[length - 1] == '\n' || last_line[length - 1] == ' ')) last_line[--length] = 0;
+}
+
+static void set_log(void) { lws_set_log_level(LLL_ERR | LLL_WARN, keep_line); }
+
+void ct_keep_log_lines(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, set_log);
+}
+
+const char *ct_last_log_line(void) { return last_line; }
+void ct_forget_log_line(void) { last_line[0] = 0; }
+
+// ---- session tickets: one ring of keys for the process, so that a client resumes on whichever loop takes it
+
+enum { TICKET_KEYS = 3, TICKET_KEY_SECONDS = 3600 };
+
+struct ticket_key {
+  uint8_t name[16], cipher[32], authentication[32];
+  time_t made;
+};
+
+static struct ticket_key ticket_keys[TICKET_KEYS];
+static int ticket_key_count;
+static pthread_mutex_t ticket_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static time_t monotonic_seconds(void) { return (time_t)(ct_monotonic_ns() / 1000000000u); }
+
+/// The newest key, made anew every hour; the two before it still open tickets.
+static int newest_ticket_key(struct ticket_key *copy) {
+  int made = 1;
+  time_t now = monotonic_seconds();
+  pthread_mutex_lock(&ticket_lock);
+  if (ticket_key_count == 0 || now - ticket_keys[0].made >= TICKET_KEY_SECONDS) {
+    struct ticket_key fresh = {.made = now};
+    made = RAND_bytes(fresh.name, sizeof fresh.name) == 1 && RAND_bytes(fresh.cipher, sizeof fresh.cipher) == 1 &&
+           RAND_bytes(fresh.authentication, sizeof fresh.authentication) == 1;
+    if (made) {
+      memmove(ticket_keys + 1, ticket_keys, sizeof ticket_keys - sizeof ticket_keys[0]);
+      ticket_keys[0] = fresh;
+      if (ticket_key_count < TICKET_KEYS) ticket_key_count++;
+    }
+  }
+  if (made) *copy = ticket_keys[0];
+  pthread_mutex_unlock(&ticket_lock);
+  return made;
+}
+
+/// Its place in the ring, or -1.
+static int find_ticket_key(const uint8_t name[16], struct ticket_key *copy) {
+  int place = -1;
+  time_t now = monotonic_seconds();
+  pthread_mutex_lock(&ticket_lock);
+  for (int i = 0; i < ticket_key_count && place < 0; i++)
+    if (memcmp(ticket_keys[i].name, name, 16) == 0 && now - ticket_keys[i].made < TICKET_KEYS * TICKET_KEY_SECONDS) {
+      *copy = ticket_keys[i];
+      place = i;
+    }
+  pthread_mutex_unlock(&ticket_lock);
+  return place;
+}
+
+static int use_ticket_key(SSL *ssl, unsigned char name[16], unsigned char iv[EVP_MAX_IV_LENGTH], EVP_CIPHER_CTX *cipher,
+                          EVP_MAC_CTX *mac, int encrypts) {
+  (void)ssl;
+  struct ticket_key key;
+  int place = 0;
+  if (encrypts) {
+    if (!newest_ticket_key(&key) || RAND_bytes(iv, 16) != 1) return -1;
+    memcpy(name, key.name, sizeof key.name);
+  } else if ((place = find_ticket_key(name, &key)) < 0) {
+    return 0;
+  }
+  OSSL_PARAM parameters[] = {
+      OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key.authentication, sizeof key.authentication),
+      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, "sha256", 0), OSSL_PARAM_construct_end()};
+  int ready = EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key.cipher, iv, encrypts) == 1 &&
+              EVP_MAC_CTX_set_params(mac, parameters) == 1;
+  OPENSSL_cleanse(&key, sizeof key);
+  if (!ready) return -1;
+  return !encrypts && place > 0 ? 2 : 1;  // 2: good, and send a fresh ticket
+}
+
+void ct_prepare_server_tls(void *ssl_ctx) {
+  SSL_CTX *context = ssl_ctx;
+  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_session_id_context(context, (const unsigned char *)"market-hub", 10);
+  SSL_CTX_set_tlsext_ticket_key_evp_cb(context, use_ticket_key);
+}
+
+int ct_sha256(const void *bytes, size_t count, uint8_t digest[32]) {
+  return EVP_Digest(bytes, count, digest, NULL, EVP_sha256(), NULL);
+}
+
+// ---- clocks
+
+uint64_t ct_monotonic_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void ct_http_date(char text[32]) {
+  static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  time_t now = time(NULL);
+  struct tm parts;
+  gmtime_r(&now, &parts);
+  char rest[24];
+  strftime(rest, sizeof rest, "%Y %H:%M:%S GMT", &parts);
+  snprintf(text, 32, "%s, %02d %s %s", days[parts.tm_wday], parts.tm_mday, months[parts.tm_mon], rest);
+}

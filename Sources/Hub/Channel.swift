@@ -56,9 +56,9 @@ public enum Format: UInt8, Hashable, Sendable, CaseIterable {
 public struct View: Hashable, Sendable {
     public var channel: Channel
     public var delivery: Delivery
-    /// Levels a side of a book; 0 means all. 0 on other channels.
+    /// Levels a side of a book, 0 for all; always 0 on other channels.
     public var depth: UInt32
-    /// Ticks that one level of a book gathers; 1 gathers none. 1 on other channels.
+    /// How many of the instrument's smallest price steps (``Instrument/tick``) one level of a book gathers, 1 for none; always 1 on other channels.
     public var group: Int64
     /// At most one push per so many milliseconds; 0 pushes every change.
     public var intervalMs: UInt32

@@ -146,7 +146,6 @@ public struct Refusal: Error, Hashable, Sendable {
         case wrongFrameKind = 108
         case notSubscribed = 109
         case tooManyTopics = 110
-        case alreadySubscribed = 111
 
         /// As it stands on the wire.
         public var reason: String {
@@ -162,7 +161,6 @@ public struct Refusal: Error, Hashable, Sendable {
             case .wrongFrameKind: "wrong_frame_kind"
             case .notSubscribed: "not_subscribed"
             case .tooManyTopics: "too_many_topics"
-            case .alreadySubscribed: "already_subscribed"
             }
         }
 

@@ -36,9 +36,13 @@ public enum CandleInterval: UInt8, Hashable, Sendable, CaseIterable, BitwiseCopy
     }
 
     /// The start of the interval that `timeNs` falls into, counted from 1970 UTC.
+    ///
+    /// The first interval that 64 bits hold whole stands for those before it.
     public func openNs(of timeNs: Int64) -> Int64 {
         let into = timeNs % lengthNs
-        return into < 0 ? timeNs - into - lengthNs : timeNs - into
+        guard into < 0 else { return timeNs - into }
+        let (openNs, overflow) = (timeNs - into).subtractingReportingOverflow(lengthNs)
+        return overflow ? timeNs - into : openNs
     }
 }
 

@@ -1,7 +1,7 @@
 /// First, highest and lowest price and the volume of the trades of the last 24 hours, kept by whole minutes.
 ///
-/// A minute counts while any part of it is within 24 hours of the newest trade. Memory is 1,440 minutes at the most; a trade
-/// costs O(1), the first trade of a new minute O(1,440).
+/// What counts is the newest trade's minute and the 1,439 before it. A trade costs O(1), the first trade of a new minute
+/// O(1,440).
 public struct DayFigures: Sendable {
     private struct Minute {
         var openNs: Int64
@@ -13,7 +13,6 @@ public struct DayFigures: Sendable {
 
     private var minutes: [Minute] = []
     private var total: Ticker.Day?
-    private static let lengthNs: Int64 = 60_000_000_000
     private static let dayNs: Int64 = 86_400_000_000_000
 
     public init() {}
@@ -22,9 +21,12 @@ public struct DayFigures: Sendable {
 
     /// Counts a trade; one older than the newest minute counts into that minute, because the figures look at prices only.
     public mutating func add(_ price: Price, _ quantity: Quantity, atNs now: Int64) {
-        let openNs = now - ((now % Self.lengthNs) + Self.lengthNs) % Self.lengthNs
+        let openNs = CandleInterval.minute.openNs(of: now)
         guard let newest = minutes.indices.last, openNs <= minutes[newest].openNs else {
-            minutes.removeAll { $0.openNs <= openNs - Self.dayNs }
+            minutes.removeAll {
+                let (age, overflow) = openNs.subtractingReportingOverflow($0.openNs)
+                return overflow || age >= Self.dayNs
+            }
             minutes.append(Minute(openNs: openNs, open: price, high: price, low: price, volume: quantity))
             sum()
             return

@@ -30,7 +30,8 @@ public struct Decimal: Hashable, Sendable, BitwiseCopyable {
 
     /// Reads JSON's number syntax, also as the content of a JSON string: `-12.50`, `1e-8`, `5E+3`.
     ///
-    /// Digits stay as written, so `0.10` has scale 2. Nil when it is anything else, has more than 18 decimals, or does not fit.
+    /// Digits stay as written, so `0.10` has scale 2. Nil when it is anything else (`01` and `.5` are), when it has more than
+    /// 18 decimals that are not zeros at the end, or when its digits without the point do not fit 64 bits.
     public init?(_ text: UnsafeRawBufferPointer) {
         var at = 0
         let isNegative = text.count > 0 && text[0] == UInt8(ascii: "-")
@@ -43,6 +44,8 @@ public struct Decimal: Hashable, Sendable, BitwiseCopyable {
                 let (tenfold, overflow) = value.multipliedReportingOverflow(by: 10)
                 let (sum, carried) = tenfold.addingReportingOverflow(Int64(text[at] - UInt8(ascii: "0")))
                 guard !overflow, !carried else { return nil }
+                // A zero stands before the point only by itself.
+                guard digitCount != 1 || value != 0 || isBehindPoint else { return nil }
                 value = sum
                 digitCount += 1
                 if isBehindPoint { scale += 1 }

@@ -27,9 +27,13 @@ public struct Instrument: Hashable, Sendable {
     /// The venue's own name: `XBT/USD`.
     public var rawSymbol: String
     public var kind: Kind
-    /// Decimals of a price: a ``Price`` counts units of 10^-priceScale. At most 18.
+    /// Decimals of a price, at most 18.
+    ///
+    /// A ``Price`` counts units of 10^-priceScale.
     public var priceScale: UInt8
-    /// Decimals of a quantity: a ``Quantity`` counts units of 10^-quantityScale. At most 18.
+    /// Decimals of a quantity, at most 18.
+    ///
+    /// A ``Quantity`` counts units of 10^-quantityScale.
     public var quantityScale: UInt8
     /// The smallest permitted price step, in price units; 1 where the venue does not say.
     public var tick: Int64
@@ -109,12 +113,21 @@ public struct InstrumentTable: Sendable {
         return added.id
     }
 
-    /// Gives a known instrument other units; its names and id stay.
+    /// Gives a known instrument other units; its names and id stay, its steps are the same in the new units.
+    ///
+    /// A step of one unit stays one: where units become finer, a number was met that is finer than the step.
     public mutating func rescale(_ id: InstrumentID, priceScale: UInt8, quantityScale: UInt8) {
+        let old = all[id.index]
+        let tick = Decimal(digits: old.tick, scale: old.priceScale)
+        let lot = Decimal(digits: old.lot, scale: old.quantityScale)
+        all[id.index].tick = old.tick == 1 ? 1 : tick.units(atScale: priceScale) ?? 1
+        all[id.index].lot = old.lot == 1 ? 1 : lot.units(atScale: quantityScale) ?? 1
         all[id.index].priceScale = priceScale
         all[id.index].quantityScale = quantityScale
         version += 1
     }
+
+    public func count(ofVenue venue: String) -> Int { byRawSymbol[venue]?.count ?? 0 }
 
     public func id(venue: String, rawSymbol: String) -> InstrumentID? { byRawSymbol[venue]?[rawSymbol] }
 
@@ -125,19 +138,27 @@ public struct InstrumentTable: Sendable {
     ///
     /// `*` stands for any run of characters, in the symbol and in the venue after `@`; a pattern without `@` means the
     /// primary venue of every symbol that fits.
-    public func ids(matching pattern: String) -> [InstrumentID] {
+    public func ids(matching pattern: String) -> [InstrumentID] { ids(matching: pattern, among: all) }
+
+    /// Those of some instruments of the table that a pattern means, in their order.
+    public func ids(matching pattern: String, among instruments: some Collection<Instrument>) -> [InstrumentID] {
         let parts = pattern.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
         let symbol = Array(parts[0].utf8)
         let venue = parts.count > 1 ? Array(parts[1].utf8) : nil
-        return all.lazy.filter { instrument in
-            guard Self.fits(Array(instrument.symbol.utf8), symbol) else { return false }
-            guard let venue else { return bySymbol[instrument.symbol]?.first == instrument.id }
-            return Self.fits(Array(instrument.venue.utf8), venue)
-        }.map(\.id)
+        return instruments.compactMap { instrument in
+            guard Self.fits(instrument.symbol, symbol) else { return nil }
+            guard let venue else { return bySymbol[instrument.symbol]?.first == instrument.id ? instrument.id : nil }
+            return Self.fits(instrument.venue, venue) ? instrument.id : nil
+        }
+    }
+
+    private static func fits(_ text: String, _ pattern: [UInt8]) -> Bool {
+        if let fits = text.utf8.withContiguousStorageIfAvailable({ fits($0, pattern) }) { return fits }
+        return Array(text.utf8).withUnsafeBufferPointer { fits($0, pattern) }
     }
 
     /// Whether `text` fits `pattern`, in which `*` stands for any run of bytes, in O(text × stars).
-    private static func fits(_ text: [UInt8], _ pattern: [UInt8]) -> Bool {
+    private static func fits(_ text: UnsafeBufferPointer<UInt8>, _ pattern: [UInt8]) -> Bool {
         var (at, star, mark, here) = (0, -1, 0, 0)
         while here < text.count {
             if at < pattern.count, pattern[at] == UInt8(ascii: "*") {

@@ -9,6 +9,8 @@
 /// * Candles count a trade by its event time, or its receive time where the venue gives none. A trade of a later interval
 ///   closes the candle; so does the clock, two seconds after the interval's end. A trade older than the open candle is too
 ///   late and changes no candle. Historic trades change none either.
+/// * A status that says that the units changed starts ticker, day figures and candles anew: the numbers they hold have
+///   another meaning now. Sequences go on.
 public struct MarketStream: Sendable {
     public let instrument: InstrumentID
     public private(set) var ticker = Ticker()
@@ -66,6 +68,7 @@ public struct MarketStream: Sendable {
             sendTicker(like: event, extra: .synthetic, into: &sink)
         case .status(let new):
             status = new
+            if new.reason == .unitsChanged { forgetOldUnits() }
             sequences.status += 1
             numbered.sequence = sequences.status
             sink.receive(numbered, levels: Span())
@@ -78,10 +81,17 @@ public struct MarketStream: Sendable {
     public mutating func closeCandles(atNs nowNs: Int64, into sink: inout some MarketEventSink) {
         for interval in CandleInterval.allCases {
             guard let candle = candles[Int(interval.rawValue)], !candle.isClosed,
-                nowNs >= candle.openNs + interval.lengthNs + Self.candleGraceNs
+                nowNs - interval.lengthNs - Self.candleGraceNs >= candle.openNs
             else { continue }
             close(candle, receivedNs: nowNs, into: &sink)
         }
+    }
+
+    /// Figures in units of before must not mix with those of now.
+    private mutating func forgetOldUnits() {
+        ticker = Ticker()
+        day = DayFigures()
+        candles = InlineArray(repeating: nil)
     }
 
     private mutating func apply(_ trade: Trade, of event: MarketEvent, into sink: inout some MarketEventSink) {
@@ -102,7 +112,12 @@ public struct MarketStream: Sendable {
                 if let candle = candles[index], !candle.isClosed {
                     close(candle, receivedNs: event.receivedNs, into: &sink)
                 }
-                candles[index] = Candle(interval: interval, openNs: openNs, first: trade.price, quantity: trade.quantity)
+                candles[index] = Candle(
+                    interval: interval,
+                    openNs: openNs,
+                    first: trade.price,
+                    quantity: trade.quantity
+                )
             }
             if let candle = candles[index] {
                 send(candle, eventNs: event.eventNs, receivedNs: event.receivedNs, into: &sink)
@@ -114,7 +129,12 @@ public struct MarketStream: Sendable {
         var closed = candle
         closed.isClosed = true
         candles[Int(candle.interval.rawValue)] = closed
-        send(closed, eventNs: closed.openNs + closed.interval.lengthNs, receivedNs: receivedNs, into: &sink)
+        send(closed, eventNs: endNs(of: closed), receivedNs: receivedNs, into: &sink)
+    }
+
+    private func endNs(of candle: Candle) -> Int64 {
+        let (endNs, overflow) = candle.openNs.addingReportingOverflow(candle.interval.lengthNs)
+        return overflow ? .max : endNs
     }
 
     private mutating func send(

@@ -104,6 +104,29 @@ public struct OrderBook: Sendable {
         }
     }
 
+    /// Gives every level finer units: prices times `priceFactor`, quantities times `quantityFactor`.
+    ///
+    /// - Returns: false when a number would not fit any more with `headroom` to spare; the book is then unchanged.
+    public mutating func rescale(priceFactor: Int64, quantityFactor: Int64, headroom: Int64 = 1) -> Bool {
+        func fits(_ value: Int64, _ factor: Int64) -> Bool {
+            let (product, overflow) = value.multipliedReportingOverflow(by: factor)
+            return !overflow && !product.multipliedReportingOverflow(by: headroom).overflow
+        }
+        func allFit(_ levels: [Level]) -> Bool {
+            levels.allSatisfy { fits($0.price.ticks, priceFactor) && fits($0.quantity.lots, quantityFactor) }
+        }
+        guard allFit(bids), allFit(asks) else { return false }
+        func rescaled(_ level: Level) -> Level {
+            Level(
+                price: Price(ticks: level.price.ticks * priceFactor),
+                quantity: Quantity(lots: level.quantity.lots * quantityFactor)
+            )
+        }
+        bids = bids.map(rescaled)
+        asks = asks.map(rescaled)
+        return true
+    }
+
     /// CRC32 (zlib's) over the best ten levels, asks then bids, each level's price then quantity as decimal integers.
     ///
     /// Kraken's rule, which the hub uses for its own clients as well. Prices are not negative where this is used; a negative

@@ -1,1 +1,46 @@
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+// What Swift cannot say about sockets, libwebsockets and OpenSSL: macros, feature-macro calls, variadics. No logic of
+// the hub's, and no feature macro in this header (a module map sees it).
+
+// ---- sockets. Functions that return int return -errno where they fail.
+
+/// A listening, non-blocking socket on `host`:`port` that several loops of this process may share.
+/// -EADDRINUSE when another process holds the address.
+int ct_listen(const char *host, uint16_t port, int backlog);
+uint16_t ct_bound_port(int descriptor);
+/// The next connection, non-blocking and without Nagle's delay; `peer` receives its numeric address.
+int ct_accept(int listener, char *peer, size_t peer_size);
+void ct_bound_send_queue(int descriptor, int send_buffer_bytes, int not_sent_low_water_bytes);
+void ct_reset_on_close(int descriptor);
+long ct_raise_descriptor_limit(void);
+/// Sends what the socket takes at once and closes it.
+void ct_answer_and_close(int descriptor, const void *bytes, size_t count);
+
+// ---- waking a loop
+
+int ct_eventfd(void);
+void ct_eventfd_signal(int descriptor);
+void ct_eventfd_drain(int descriptor);
+
+// ---- libwebsockets
+
+size_t ct_lws_pre(void);
+/// Keeps libwebsockets from printing; its last line of each thread is kept for ct_last_log_line.
+void ct_keep_log_lines(void);
+const char *ct_last_log_line(void);
+void ct_forget_log_line(void);
+
+// ---- OpenSSL
+
+/// TLS 1.2 and 1.3, no session cache, and tickets under keys that all loops of the process share and that rotate.
+void ct_prepare_server_tls(void *ssl_ctx);
+int ct_sha256(const void *bytes, size_t count, uint8_t digest[32]);
+
+// ---- clocks
+
+uint64_t ct_monotonic_ns(void);
+/// The present time as HTTP writes it (RFC 9110 section 5.6.7).
+void ct_http_date(char text[32]);

@@ -1,0 +1,143 @@
+// How fast venue messages become books, next to the same work done with simdjson in C++.
+//
+//     bench-normalize PAYLOADS parse|book VENUE ROUNDS
+//
+// PAYLOADS holds one message a line, without the capture's envelope. Prints the best round. `parse` makes venue messages;
+// `book` is the whole way of a live connection: messages, continuity, units, books, events to a sink that counts.
+
+import Feeds
+import Glibc
+import Market
+
+struct CountingSink: VenueFeedSink {
+    var events = 0
+    var sum: UInt64 = 0
+
+    mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
+        events += 1
+        sum &+= event.venueSequence &+ UInt64(levels.count)
+    }
+}
+
+func readFile(_ path: String) -> [UInt8]? {
+    guard let file = fopen(path, "rb") else { return nil }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 20)
+    while true {
+        let count = fread(&chunk, 1, chunk.count, file)
+        guard count > 0 else { return bytes }
+        bytes.append(contentsOf: chunk[..<count])
+    }
+}
+
+func nowNs() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+}
+
+/// Makes books of requested snapshots live from the first update on: the recording of messages alone has no snapshot.
+func seed(
+    _ feed: inout VenueFeed,
+    _ instruments: inout InstrumentTable,
+    _ sink: inout CountingSink,
+    _ first: VenueFrame
+) {
+    for case .book(let book) in first.messages {
+        let lastID = feed.dialect.venue == "binance" ? book.firstID - 1 : book.firstID
+        var body = "{\"lastUpdateId\":\(lastID),\"bids\":[],\"asks\":[]}"
+        var actions: [FeedAction] = []
+        body.withUTF8 { body in
+            try? feed.receiveSnapshot(
+                UnsafeRawBufferPointer(body),
+                rawSymbol: "BTCUSDT",
+                connection: 0,
+                atNs: 1,
+                instruments: &instruments,
+                actions: &actions,
+                into: &sink
+            )
+        }
+    }
+}
+
+let arguments = CommandLine.arguments
+guard arguments.count == 5, let dialect = Venues.dialect(of: arguments[3]), let rounds = Int(arguments[4]),
+    ["parse", "book"].contains(arguments[2])
+else {
+    print("usage: bench-normalize PAYLOADS parse|book VENUE ROUNDS")
+    exit(2)
+}
+guard let bytes = readFile(arguments[1]) else {
+    print("cannot read \(arguments[1])")
+    exit(2)
+}
+var lines: [Range<Int>] = []
+var start = 0
+for (index, byte) in bytes.enumerated() where byte == UInt8(ascii: "\n") {
+    lines.append(start..<index)
+    start = index + 1
+}
+let byteCount = lines.reduce(0) { $0 + $1.count }
+let isBook = arguments[2] == "book"
+var (bestNs, sum, events, faults) = (Int64.max, UInt64(0), 0, 0)
+let isRequested = dialect.snapshotURL(rawSymbol: "X") != nil
+
+bytes.withUnsafeBytes { all in
+    let payloads = lines.map { UnsafeRawBufferPointer(rebasing: all[$0]) }
+    for _ in 0..<rounds {
+        var frame = VenueFrame()
+        var feed = VenueFeed(dialect)
+        var instruments = InstrumentTable()
+        var sink = CountingSink()
+        var actions: [FeedAction] = []
+        (sum, faults) = (0, 0)
+        if isBook, isRequested {
+            for payload in payloads {
+                frame.clear()
+                try? dialect.parse(payload, into: &frame)
+                if case .book = frame.messages.first { break }
+            }
+            seed(&feed, &instruments, &sink, frame)
+        }
+        let startNs = nowNs()
+        if isBook {
+            for payload in payloads {
+                do throws(FrameFault) {
+                    try feed.receive(
+                        payload,
+                        connection: 1,
+                        atNs: 1,
+                        instruments: &instruments,
+                        actions: &actions,
+                        into: &sink
+                    )
+                } catch {
+                    faults += 1
+                }
+            }
+            (sum, events) = (sink.sum, sink.events)
+        } else {
+            for payload in payloads {
+                frame.clear()
+                do throws(FrameFault) {
+                    try dialect.parse(payload, into: &frame)
+                } catch {
+                    faults += 1
+                }
+                sum &+= UInt64(frame.levels.count + frame.messages.count)
+            }
+        }
+        bestNs = min(bestNs, nowNs() - startNs)
+        if isBook, feed.counters.resyncs > 0 { print("resynced \(feed.counters.resyncs) times") }
+    }
+}
+
+let perSecond = Double(lines.count) / Double(bestNs) * 1e3
+let megabytes = Double(byteCount) / Double(bestNs) * 1e3
+print(
+    "\(arguments[1]) \(arguments[2]) swift msgs \(lines.count) bytes \(byteCount) best \(Double(bestNs) / 1e9)s  "
+        + "\(perSecond) M msg/s  \(megabytes) MB/s  \(bestNs / Int64(max(lines.count, 1))) ns/msg faults \(faults) sum \(sum) "
+        + "events \(events)"
+)

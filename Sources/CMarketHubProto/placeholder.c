@@ -1,1 +1,0 @@
-#include "market_hub_proto.h"

@@ -1,0 +1,125 @@
+import Market
+
+/// One instrument as a feed follows it: its units, its book, and how complete the book is.
+struct FeedInstrument: Sendable {
+    /// The life of a book on one connection.
+    enum BookState: Sendable, Hashable {
+        /// Nothing was heard yet.
+        case empty
+        /// Updates are kept until the snapshot comes.
+        case snapshotting
+        /// The book follows the venue.
+        case live
+        /// The book was found to be wrong and waits for a snapshot.
+        case resyncing(MarketStatus.Reason)
+    }
+
+    let id: InstrumentID
+    let rawSymbol: String
+    var priceScale: UInt8
+    var quantityScale: UInt8
+    /// The connection that the book is told on.
+    var connection: UInt32
+
+    var book = OrderBook()
+    var state = BookState.empty
+    /// The venue's number of the last change in the book.
+    var lastID: UInt64 = 0
+    /// No update was applied since the snapshot: the rule for the first one holds.
+    var awaitsFirst = false
+    var waiting = WaitingUpdates()
+    /// Since when bids stand above asks; 0 when they do not.
+    var crossedSinceNs: Int64 = 0
+    private var recentTrades = InlineArray<8, UInt64>(repeating: 0)
+    private var nextRecentTrade = 0
+
+    init(_ instrument: Instrument, connection: UInt32) {
+        id = instrument.id
+        rawSymbol = instrument.rawSymbol
+        priceScale = instrument.priceScale
+        quantityScale = instrument.quantityScale
+        self.connection = connection
+    }
+
+    var status: MarketStatus {
+        switch state {
+        case .empty, .snapshotting: MarketStatus(.connected, .none)
+        case .live: MarketStatus(.live, .none)
+        case .resyncing(let reason): MarketStatus(.resyncing, reason)
+        }
+    }
+
+    /// Whether a trade of this name was among the last eight; remembers it otherwise.
+    mutating func isRepeated(_ id: TradeID) -> Bool {
+        guard !id.isEmpty else { return false }
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        id.withBytes { for byte in $0 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 } }
+        for index in 0..<8 where recentTrades[index] == hash { return true }
+        recentTrades[nextRecentTrade] = hash
+        nextRecentTrade = (nextRecentTrade + 1) & 7
+        return false
+    }
+
+    /// Applies changes, of which then remain those that changed something, and those that fell out of the depth.
+    ///
+    /// - Returns: the top of the book afterwards.
+    mutating func apply(_ changes: inout [LevelChange], depthMost: Int, lastID: UInt64) -> Quote {
+        self.lastID = lastID
+        awaitsFirst = false
+        var kept = 0
+        for index in changes.indices where book.apply(changes[index]) {
+            if kept != index { changes[kept] = changes[index] }
+            kept += 1
+        }
+        if kept < changes.count { changes.removeLast(changes.count - kept) }
+        for side in Side.allCases where book.depth(of: side) > depthMost {
+            book.truncate(side, to: depthMost) { changes.append(LevelChange(side, price: $0.price, quantity: .zero)) }
+        }
+        return Quote(of: book)
+    }
+
+    mutating func forgetBook() {
+        book.removeAll()
+        waiting = WaitingUpdates()
+        awaitsFirst = false
+        lastID = 0
+        crossedSinceNs = 0
+    }
+}
+
+/// Book updates that wait for a snapshot, oldest first, within bounds.
+struct WaitingUpdates: Sendable {
+    struct Update: Sendable {
+        var book: VenueBook
+        var levels: [VenueLevel]
+        var receivedNs: Int64
+    }
+
+    private(set) var updates: [Update] = []
+    private var levelCount = 0
+
+    /// Keeps an update; the older half goes when there are too many.
+    ///
+    /// - Returns: false when some had to go.
+    mutating func add(
+        _ book: VenueBook,
+        _ levels: Span<VenueLevel>,
+        receivedNs: Int64,
+        _ limits: VenueFeed.Limits
+    ) -> Bool {
+        var isRoom = true
+        if updates.count >= limits.waitingUpdatesMost || levelCount + levels.count > limits.waitingLevelsMost {
+            isRoom = false
+            updates.removeFirst((updates.count + 1) / 2)
+            levelCount = updates.reduce(0) { $0 + $1.levels.count }
+        }
+        guard levels.count <= limits.waitingLevelsMost else { return false }
+        let kept = [VenueLevel](unsafeUninitializedCapacity: levels.count) { buffer, count in
+            for index in levels.indices { buffer.initializeElement(at: index, to: levels[index]) }
+            count = levels.count
+        }
+        updates.append(Update(book: book, levels: kept, receivedNs: receivedNs))
+        levelCount += levels.count
+        return isRoom
+    }
+}

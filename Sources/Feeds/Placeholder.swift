@@ -1,2 +1,0 @@
-/// A dialect.
-struct DialectPlaceholder {}

@@ -1,0 +1,167 @@
+public import Market
+
+/// How one venue speaks: the only thing that differs between venues.
+///
+/// A new venue is one file with a type of this protocol, and one line in ``Venues``.
+public protocol VenueDialect: Sendable {
+    /// The venue's name in configuration and on the command line.
+    var venue: String { get }
+    var rules: VenueRules { get }
+
+    /// Understands one frame, adding what it says to `frame`; a frame that is not understood may leave half of it there.
+    func parse(_ text: UnsafeRawBufferPointer, into frame: inout VenueFrame) throws(FrameFault)
+
+    /// Understands the answer to a request for a book.
+    func parseSnapshot(_ body: UnsafeRawBufferPointer, into frame: inout VenueFrame) throws(FrameFault)
+
+    /// The hub's name for the venue's, and what is traded under it, when no list of instruments says so.
+    func symbol(ofRaw rawSymbol: String) -> VenueSymbol
+
+    /// Where to connect to for a subscription.
+    func url(for subscription: VenueSubscription) -> String
+
+    /// What to send once connected; empty where the URL says it all.
+    func subscribeFrames(for subscription: VenueSubscription) -> [String]
+
+    /// What to send for an instrument's book to begin anew; empty when only a new connection or a request does that.
+    func resubscribeFrames(rawSymbol: String) -> [String]
+
+    /// Where an instrument's book can be asked for; nil where the stream brings it.
+    func snapshotURL(rawSymbol: String) -> String?
+
+    /// Reads one entry of the venue's list of instruments, the scanner standing before it; nil for what is no entry.
+    func listing(_ scanner: inout JSONScanner) throws(FrameFault) -> Instrument?
+}
+
+extension VenueDialect {
+    public func parseSnapshot(_ body: UnsafeRawBufferPointer, into frame: inout VenueFrame) throws(FrameFault) {
+        throw .unknownMessage
+    }
+
+    public func resubscribeFrames(rawSymbol: String) -> [String] { [] }
+
+    public func snapshotURL(rawSymbol: String) -> String? { nil }
+
+    /// The instrument whose book a URL of ``snapshotURL(rawSymbol:)`` asks for.
+    public func rawSymbol(ofSnapshotURL url: String) -> String? {
+        guard let query = url.split(separator: "?").dropFirst().first else { return nil }
+        let item = query.split(separator: "&").first { $0.hasPrefix("symbol=") }
+        return item.map { String($0.dropFirst("symbol=".count)) }
+    }
+}
+
+/// The facts of a venue that the feed goes by.
+public struct VenueRules: Sendable {
+    /// How a book becomes complete and how a loss shows.
+    public var book: BookRule
+    /// Which decimals an instrument's units need.
+    public var decimals: DecimalRule = .significant
+    /// Whether a checksum that does not fit makes the book begin anew.
+    public var checksum: ChecksumRule = .resync
+    /// The connection is dead after this time without any frame.
+    public var silenceMostNs: Int64
+    /// How often to send ``pingText``, or a WebSocket ping where there is none; 0 for never.
+    public var pingEveryNs: Int64 = 0
+    public var pingText: String?
+    /// The least time between two requests for a book.
+    public var snapshotEveryNs: Int64 = 0
+    /// The least time between two frames that we send.
+    public var sendEveryNs: Int64 = 0
+    /// The client leaves a connection after this time, before the venue closes it; 0 for never.
+    public var connectionLifeNs: Int64 = 0
+
+    public init(book: BookRule, silenceMostNs: Int64) {
+        self.book = book
+        self.silenceMostNs = silenceMostNs
+    }
+
+    public enum BookRule: Sendable, BitwiseCopyable {
+        /// Snapshots come in the stream and updates bear no numbers.
+        case inStream
+        /// The snapshot is asked for. Updates up to its number L are dropped, the first kept has U <= L + 1 <= u, and each
+        /// later one begins at the last number + 1.
+        case requestedThenContiguous
+        /// The snapshot is asked for. Updates below its number L are dropped, the first kept has U <= L <= u, and each later
+        /// one names the last number as its previous.
+        case requestedThenChained
+
+        var isRequested: Bool {
+            switch self {
+            case .inStream: false
+            case .requestedThenContiguous, .requestedThenChained: true
+            }
+        }
+    }
+
+    public enum DecimalRule: Sendable, BitwiseCopyable {
+        /// Those up to the last that is not zero: the venue pads all numbers alike.
+        case significant
+        /// All that the venue writes: its checksum is made of them.
+        case written
+    }
+
+    public enum ChecksumRule: Sendable, BitwiseCopyable {
+        case ignore
+        case count
+        case resync
+    }
+}
+
+/// An instrument's name in the hub's own terms.
+public struct VenueSymbol: Hashable, Sendable {
+    public var symbol: String
+    public var kind: Instrument.Kind
+
+    public init(_ symbol: String, _ kind: Instrument.Kind = .spot) {
+        self.symbol = symbol
+        self.kind = kind
+    }
+}
+
+/// A kind of data that a venue can be asked for.
+public enum VenueChannel: String, Hashable, Sendable, CaseIterable {
+    case trades
+    case quotes
+    case book
+    case candles
+}
+
+/// What a connection is for.
+public struct VenueSubscription: Hashable, Sendable {
+    public var rawSymbols: [String]
+    public var channels: [VenueChannel]
+
+    public init(rawSymbols: [String], channels: [VenueChannel]) {
+        self.rawSymbols = rawSymbols
+        self.channels = channels
+    }
+}
+
+/// All dialects the hub speaks.
+public enum Venues {
+    public static let all: [any VenueDialect] = [
+        CoinbaseDialect(),
+        BinanceDialect(market: .spot),
+        BinanceDialect(market: .perpetual),
+        KrakenDialect(),
+    ]
+
+    /// The dialect of a venue by its name in configuration.
+    public static func dialect(of venue: String) -> (any VenueDialect)? { all.first { $0.venue == venue } }
+}
+
+/// Text of JSON strings that we send.
+func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+        switch scalar {
+        case "\"": result += "\\\""
+        case "\\": result += "\\\\"
+        case "\u{0}"..<"\u{20}": result += " "
+        default: result.unicodeScalars.append(scalar)
+        }
+    }
+    return result + "\""
+}
+
+func quotedList(_ texts: [String]) -> String { "[" + texts.map(quoted).joined(separator: ",") + "]" }

@@ -1,0 +1,342 @@
+import Market
+
+/// Books: snapshots, updates, and the rules that tell whether one follows the other.
+extension VenueFeed {
+    mutating func handle(
+        _ message: VenueBook,
+        _ levels: [VenueLevel],
+        _ arrival: Arrival,
+        _ instruments: inout InstrumentTable,
+        _ actions: inout [FeedAction],
+        _ sink: inout some VenueFeedSink
+    ) throws(FrameFault) {
+        let own = levels.span.extracting(message.levels)
+        let place: Int
+        if let known = self.place(of: message.symbol, arrival) {
+            place = known
+        } else {
+            // Where snapshots come in the stream, an update cannot introduce an instrument: nobody subscribed to it.
+            guard message.isSnapshot || rules.book.isRequested else { throw .unknownSymbol }
+            place = try follow(message.symbol, scales: scales(of: own), arrival, &instruments, &sink)
+        }
+        if message.isSnapshot {
+            try take(snapshot: message, own, place, arrival, &instruments, &actions, &sink)
+        } else {
+            try take(update: message, own, place, arrival, &instruments, &actions, &sink)
+        }
+    }
+
+    // MARK: Snapshots
+
+    private mutating func take(
+        snapshot message: VenueBook,
+        _ levels: Span<VenueLevel>,
+        _ place: Int,
+        _ arrival: Arrival,
+        _ instruments: inout InstrumentTable,
+        _ actions: inout [FeedAction],
+        _ sink: inout some VenueFeedSink
+    ) throws(FrameFault) {
+        if rules.book.isRequested {
+            // Asked for twice, or late: what we have is newer.
+            guard followed[place].state != .live || message.lastID > followed[place].lastID else {
+                counters.unusedUpdates += 1
+                return
+            }
+            guard !isTooOld(message, for: followed[place].waiting) else {
+                counters.unusedUpdates += 1
+                demandSnapshot(place, .gap, &actions)
+                return
+            }
+        }
+        try convert(levels, place, message.eventNs, arrival, &instruments, &sink)
+        counters.bookSnapshots += 1
+        let wasResyncing = if case .resyncing = followed[place].state { true } else { false }
+        let wasLive = followed[place].state == .live
+        fillBook(place)
+        let depth = min(message.depth ?? limits.levelsMost, limits.levelsMost)
+        followed[place].book.truncate(.bid, to: depth)
+        followed[place].book.truncate(.ask, to: depth)
+        followed[place].state = .live
+        followed[place].lastID = message.lastID
+        followed[place].awaitsFirst = rules.book.isRequested
+        followed[place].crossedSinceNs = 0
+        if !rules.book.isRequested { followed[place].connection = arrival.connection }
+        var flags = flags(eventNs: message.eventNs)
+        if wasResyncing { flags.insert(.gapBefore) }
+        guard compareChecksum(message, place, &flags) else {
+            return resync(place, .checksum, atNs: arrival.receivedNs, &actions, &sink)
+        }
+        sendSnapshot(
+            place,
+            flags,
+            eventNs: message.eventNs,
+            receivedNs: arrival.receivedNs,
+            sequence: message.lastID,
+            &sink
+        )
+        if !wasLive { sendStatus(MarketStatus(.live, .none), place, atNs: arrival.receivedNs, &sink) }
+        try takeWaiting(place, arrival, &instruments, &actions, &sink)
+    }
+
+    /// Applies the updates that waited for the snapshot.
+    private mutating func takeWaiting(
+        _ place: Int,
+        _ arrival: Arrival,
+        _ instruments: inout InstrumentTable,
+        _ actions: inout [FeedAction],
+        _ sink: inout some VenueFeedSink
+    ) throws(FrameFault) {
+        let waiting = followed[place].waiting
+        followed[place].waiting = WaitingUpdates()
+        for update in waiting.updates {
+            var past = arrival
+            past.receivedNs = update.receivedNs
+            try take(update: update.book, update.levels.span, place, past, &instruments, &actions, &sink)
+        }
+    }
+
+    /// Whether changes lie between a snapshot and the first waiting update that is newer.
+    private func isTooOld(_ snapshot: VenueBook, for waiting: WaitingUpdates) -> Bool {
+        switch rules.book {
+        case .inStream: return false
+        case .requestedThenContiguous:
+            guard let first = waiting.updates.first(where: { $0.book.lastID > snapshot.lastID }) else { return false }
+            return first.book.firstID > snapshot.lastID + 1
+        case .requestedThenChained:
+            guard let first = waiting.updates.first(where: { $0.book.lastID >= snapshot.lastID }) else { return false }
+            return first.book.firstID > snapshot.lastID
+        }
+    }
+
+    /// Makes the book what `changes` say, sorting them when the venue did not.
+    private mutating func fillBook(_ place: Int) {
+        changes.removeAll { $0.quantity.isZero }
+        for side in [Side.bid, .ask] {
+            let isBetter: (Price, Price) -> Bool = side == .bid ? { $0 > $1 } : { $0 < $1 }
+            var previous: Price?
+            var isSorted = true
+            for change in changes where change.side == side {
+                if let previous, isBetter(change.price, previous) {
+                    isSorted = false
+                    break
+                }
+                previous = change.price
+            }
+            guard !isSorted else { continue }
+            changes.sort { left, right in
+                guard left.side == right.side else { return left.side.rawValue < right.side.rawValue }
+                return left.side == .bid ? left.price > right.price : left.price < right.price
+            }
+            break
+        }
+        followed[place].book.removeAll()
+        // Worst first: each then goes to the end, where a book grows for nothing.
+        for change in changes.reversed() { followed[place].book.apply(change) }
+    }
+
+    mutating func sendSnapshot(
+        _ place: Int,
+        _ flags: EventFlags,
+        eventNs: Int64,
+        receivedNs: Int64,
+        sequence: UInt64 = 0,
+        _ sink: inout some VenueFeedSink
+    ) {
+        let book = followed[place].book
+        var levels: [LevelChange] = []
+        levels.reserveCapacity(book.bids.count + book.asks.count)
+        for side in [Side.bid, .ask] {
+            for level in (side == .bid ? book.bids : book.asks).reversed() {
+                levels.append(LevelChange(side, price: level.price, quantity: level.quantity))
+            }
+        }
+        let event = MarketEvent(
+            instrument: followed[place].id,
+            flags: flags.union(.snapshot),
+            eventNs: eventNs,
+            receivedNs: receivedNs,
+            venueSequence: sequence,
+            payload: .bookSnapshot(top: Quote(of: book))
+        )
+        sink.receive(event, levels: levels.span)
+    }
+
+    // MARK: Updates
+
+    private enum Continuity {
+        case follows
+        case isKnown
+        case isGap
+    }
+
+    private mutating func take(
+        update message: VenueBook,
+        _ levels: Span<VenueLevel>,
+        _ place: Int,
+        _ arrival: Arrival,
+        _ instruments: inout InstrumentTable,
+        _ actions: inout [FeedAction],
+        _ sink: inout some VenueFeedSink
+    ) throws(FrameFault) {
+        guard followed[place].state == .live else {
+            return wait(message, levels, place, arrival, &actions, &sink)
+        }
+        guard rules.book.isRequested || followed[place].connection == arrival.connection else {
+            counters.unusedUpdates += 1
+            return
+        }
+        switch continuity(of: message, after: followed[place].lastID, isFirst: followed[place].awaitsFirst) {
+        case .follows: break
+        case .isKnown:
+            counters.repeatedUpdates += 1
+            return
+        case .isGap:
+            resync(place, .gap, atNs: arrival.receivedNs, &actions, &sink)
+            return wait(message, levels, place, arrival, &actions, &sink)
+        }
+        do throws(FrameFault) {
+            try convert(levels, place, message.eventNs, arrival, &instruments, &sink)
+        } catch {
+            // The book cannot follow what it could not take.
+            resync(place, .gap, atNs: arrival.receivedNs, &actions, &sink)
+            throw error
+        }
+        counters.levels += changes.count
+        let depth = min(message.depth ?? limits.levelsMost, limits.levelsMost)
+        let top = followed[place].apply(&changes, depthMost: depth, lastID: message.lastID)
+        counters.bookUpdates += 1
+        var flags = flags(eventNs: message.eventNs)
+        guard compareChecksum(message, place, &flags) else {
+            return resync(place, .checksum, atNs: arrival.receivedNs, &actions, &sink)
+        }
+        let event = MarketEvent(
+            instrument: followed[place].id,
+            flags: flags,
+            eventNs: message.eventNs,
+            receivedNs: arrival.receivedNs,
+            venueSequence: message.lastID,
+            payload: .bookDelta(top: top)
+        )
+        sink.receive(event, levels: changes.span)
+        watchCrossing(place, top, atNs: arrival.receivedNs, &actions, &sink)
+    }
+
+    private func continuity(of message: VenueBook, after last: UInt64, isFirst: Bool) -> Continuity {
+        switch rules.book {
+        case .inStream: return .follows
+        case .requestedThenContiguous:
+            if message.lastID <= last { return .isKnown }
+            if isFirst { return message.firstID <= last + 1 ? .follows : .isGap }
+            return message.firstID == last + 1 ? .follows : .isGap
+        case .requestedThenChained:
+            if isFirst {
+                if message.lastID < last { return .isKnown }
+                return message.firstID <= last ? .follows : .isGap
+            }
+            if message.lastID <= last { return .isKnown }
+            return message.previousID == last ? .follows : .isGap
+        }
+    }
+
+    /// Keeps an update until the snapshot comes, where it will be needed then.
+    private mutating func wait(
+        _ message: VenueBook,
+        _ levels: Span<VenueLevel>,
+        _ place: Int,
+        _ arrival: Arrival,
+        _ actions: inout [FeedAction],
+        _ sink: inout some VenueFeedSink
+    ) {
+        guard rules.book.isRequested else {
+            counters.unusedUpdates += 1
+            return
+        }
+        followed[place].connection = arrival.connection
+        if followed[place].state == .empty {
+            followed[place].state = .snapshotting
+            demandSnapshot(place, .started, &actions)
+        }
+        guard followed[place].waiting.add(message, levels, receivedNs: arrival.receivedNs, limits) else {
+            counters.waitingOverflows += 1
+            followed[place].state = .resyncing(.bufferOverflow)
+            sendStatus(MarketStatus(.resyncing, .bufferOverflow), place, atNs: arrival.receivedNs, &sink)
+            return demandSnapshot(place, .bufferOverflow, &actions)
+        }
+    }
+
+    private mutating func watchCrossing(
+        _ place: Int,
+        _ top: Quote,
+        atNs now: Int64,
+        _ actions: inout [FeedAction],
+        _ sink: inout some VenueFeedSink
+    ) {
+        guard !top.bid.quantity.isZero, !top.ask.quantity.isZero, top.bid.price >= top.ask.price else {
+            if followed[place].crossedSinceNs != 0 { followed[place].crossedSinceNs = 0 }
+            return
+        }
+        if followed[place].crossedSinceNs == 0 { followed[place].crossedSinceNs = now }
+        guard now &- followed[place].crossedSinceNs > limits.crossedMostNs else { return }
+        resync(place, .crossed, atNs: now, &actions, &sink)
+    }
+
+    /// Whether the book is what the venue says it is, or nobody minds.
+    private mutating func compareChecksum(_ message: VenueBook, _ place: Int, _ flags: inout EventFlags) -> Bool {
+        guard let wanted = message.checksum, rules.checksum != .ignore else { return true }
+        if followed[place].book.checksum == wanted {
+            counters.checksumsRight += 1
+            flags.insert(.checksumOK)
+            return true
+        }
+        counters.checksumsWrong += 1
+        flags.insert(.maybeBadBook)
+        return rules.checksum == .count
+    }
+
+    // MARK: Units
+
+    /// Decimals that the levels of a message need.
+    private func scales(of levels: Span<VenueLevel>) -> Scales {
+        let isWritten = rules.decimals == .written
+        var scales = Scales()
+        for index in levels.indices {
+            let (price, quantity) = (levels[index].price, levels[index].quantity)
+            scales.price = max(scales.price, isWritten ? max(price.scale, price.written) : price.scale)
+            scales.quantity = max(scales.quantity, isWritten ? max(quantity.scale, quantity.written) : quantity.scale)
+        }
+        return scales
+    }
+
+    /// Fills `changes` with the levels in the instrument's units, which grow when they must.
+    private mutating func convert(
+        _ levels: Span<VenueLevel>,
+        _ place: Int,
+        _ eventNs: Int64,
+        _ arrival: Arrival,
+        _ instruments: inout InstrumentTable,
+        _ sink: inout some VenueFeedSink
+    ) throws(FrameFault) {
+        if convert(levels, followed[place].priceScale, followed[place].quantityScale) { return }
+        try fit(scales(of: levels), place, eventNs, arrival, &instruments, &sink)
+        guard convert(levels, followed[place].priceScale, followed[place].quantityScale) else { throw .outOfRange }
+    }
+
+    private mutating func convert(
+        _ levels: Span<VenueLevel>,
+        _ priceScale: UInt8,
+        _ quantityScale: UInt8
+    ) -> Bool {
+        if !changes.isEmpty { changes.removeAll(keepingCapacity: true) }
+        let isWritten = rules.decimals == .written
+        for index in levels.indices {
+            let level = levels[index]
+            guard let ticks = level.price.units(atScale: priceScale),
+                let lots = level.quantity.units(atScale: quantityScale),
+                lots >= 0, !isWritten || (level.price.written <= priceScale && level.quantity.written <= quantityScale)
+            else { return false }
+            changes.append(LevelChange(level.side, price: Price(ticks: ticks), quantity: Quantity(lots: lots)))
+        }
+        return true
+    }
+}

@@ -1,0 +1,352 @@
+public import Market
+
+/// Turns the frames of one venue into market events.
+///
+/// It knows instruments by the venue's own names, keeps their books, notices when one is incomplete or wrong, and says what
+/// must be asked of the venue then. It performs nothing: time, bytes and the table of instruments are given in; events go to
+/// the sink, requests to `actions`. One thread owns it.
+///
+/// A book lives as follows, per instrument and connection: nothing heard; waiting for a snapshot, while updates are kept;
+/// live; and from live to resyncing with a reason, as if from the start.
+public struct VenueFeed: Sendable {
+    public struct Limits: Sendable {
+        /// Instruments of this venue; a frame naming one more is refused.
+        public var instrumentsMost = 4_096
+        /// Levels of one side of a book; the worst go.
+        public var levelsMost = 100_000
+        /// Updates kept while a snapshot is on its way; the oldest go, and the snapshot is asked for again.
+        public var waitingUpdatesMost = 4_096
+        public var waitingLevelsMost = 200_000
+        /// A book whose bids stand above its asks longer than this begins anew.
+        public var crossedMostNs: Int64 = 5_000_000_000
+        /// Decimals that a number may need beyond the list of instruments.
+        public var scaleMost: UInt8 = 12
+
+        public init() {}
+    }
+
+    /// What was seen since the start.
+    public struct Counters: Sendable, Hashable {
+        public var frames = 0
+        public var badFrames = 0
+        public var trades = 0
+        public var repeatedTrades = 0
+        public var quotes = 0
+        public var candles = 0
+        public var bookSnapshots = 0
+        public var bookUpdates = 0
+        /// Updates whose changes the book has already.
+        public var repeatedUpdates = 0
+        /// Updates that came before their snapshot, or during a resync, and were not needed.
+        public var unusedUpdates = 0
+        public var levels = 0
+        public var checksumsRight = 0
+        public var checksumsWrong = 0
+        public var gaps = 0
+        public var resyncs = 0
+        public var waitingOverflows = 0
+
+        public init() {}
+    }
+
+    public let dialect: any VenueDialect
+    public let limits: Limits
+    /// Whether quotes without quantities are passed on, with quantities of zero.
+    public var passesQuotesWithoutSize = false
+    public internal(set) var counters = Counters()
+
+    let rules: VenueRules
+    var followed: [FeedInstrument] = []
+    var changes: [LevelChange] = []
+    private var frame = VenueFrame()
+    private var index = SymbolIndex()
+    private var placeByID: [InstrumentID: Int] = [:]
+
+    public init(_ dialect: any VenueDialect, limits: Limits = Limits()) {
+        self.dialect = dialect
+        self.limits = limits
+        rules = dialect.rules
+    }
+
+    /// The book of an instrument while it is complete.
+    public func book(of id: InstrumentID) -> OrderBook? {
+        guard let place = placeByID[id], followed[place].state == .live else { return nil }
+        return followed[place].book
+    }
+
+    /// Instruments heard of, in the order of first hearing.
+    public var instruments: [InstrumentID] { followed.map(\.id) }
+
+    // MARK: What happens
+
+    /// Takes a frame that a connection received.
+    ///
+    /// - Throws: why the frame was not understood; it is counted and changed nothing, except that a live book which cannot
+    ///   follow it begins anew.
+    public mutating func receive(
+        _ text: UnsafeRawBufferPointer,
+        connection: UInt32,
+        atNs receivedNs: Int64,
+        instruments: inout InstrumentTable,
+        actions: inout [FeedAction],
+        into sink: inout some VenueFeedSink
+    ) throws(FrameFault) {
+        let arrival = Arrival(text: text, connection: connection, receivedNs: receivedNs)
+        try read(arrival, &instruments, &actions, &sink) { dialect, frame throws(FrameFault) in
+            try dialect.parse(text, into: &frame)
+        }
+    }
+
+    /// Takes the answer to a request for an instrument's book.
+    public mutating func receiveSnapshot(
+        _ body: UnsafeRawBufferPointer,
+        rawSymbol: String,
+        connection: UInt32,
+        atNs receivedNs: Int64,
+        instruments: inout InstrumentTable,
+        actions: inout [FeedAction],
+        into sink: inout some VenueFeedSink
+    ) throws(FrameFault) {
+        let arrival = Arrival(text: body, connection: connection, receivedNs: receivedNs, rawSymbol: rawSymbol)
+        try read(arrival, &instruments, &actions, &sink) { dialect, frame throws(FrameFault) in
+            try dialect.parseSnapshot(body, into: &frame)
+        }
+    }
+
+    /// Forgets the books of a connection that is gone.
+    public mutating func disconnected(
+        _ connection: UInt32,
+        reason: MarketStatus.Reason,
+        atNs now: Int64,
+        into sink: inout some VenueFeedSink
+    ) {
+        for place in followed.indices where followed[place].connection == connection {
+            followed[place].forgetBook()
+            followed[place].state = .empty
+            sendStatus(MarketStatus(.disconnected, reason), place, atNs: now, &sink)
+        }
+    }
+
+    /// Looks for books that stay crossed; to be called about once a second.
+    public mutating func advance(
+        toNs now: Int64,
+        actions: inout [FeedAction],
+        into sink: inout some VenueFeedSink
+    ) {
+        for place in followed.indices {
+            let since = followed[place].crossedSinceNs
+            guard since != 0, now &- since > limits.crossedMostNs, followed[place].state == .live else { continue }
+            resync(place, .crossed, atNs: now, &actions, &sink)
+        }
+    }
+
+    // MARK: Frames
+
+    struct Arrival {
+        var text: UnsafeRawBufferPointer
+        var connection: UInt32
+        var receivedNs: Int64
+        /// The instrument that was asked for, in the answer to a request.
+        var rawSymbol: String?
+    }
+
+    private mutating func read(
+        _ arrival: Arrival,
+        _ instruments: inout InstrumentTable,
+        _ actions: inout [FeedAction],
+        _ sink: inout some VenueFeedSink,
+        parse: (any VenueDialect, inout VenueFrame) throws(FrameFault) -> Void
+    ) throws(FrameFault) {
+        counters.frames += 1
+        var frame = VenueFrame()
+        swap(&frame, &self.frame)
+        defer { swap(&frame, &self.frame) }
+        frame.clear()
+        do throws(FrameFault) {
+            try parse(dialect, &frame)
+            for message in frame.messages {
+                try handle(message, frame.levels, arrival, &instruments, &actions, &sink)
+            }
+        } catch {
+            counters.badFrames += 1
+            throw error
+        }
+    }
+
+    private mutating func handle(
+        _ message: VenueMessage,
+        _ levels: [VenueLevel],
+        _ arrival: Arrival,
+        _ instruments: inout InstrumentTable,
+        _ actions: inout [FeedAction],
+        _ sink: inout some VenueFeedSink
+    ) throws(FrameFault) {
+        switch message {
+        case .trade(let trade):
+            try handle(trade, arrival, &instruments, &sink)
+        case .quote(let quote):
+            try handle(quote, arrival, &instruments, &sink)
+        case .candle(let candle):
+            try handle(candle, arrival, &instruments, &sink)
+        case .book(let book):
+            try handle(book, levels, arrival, &instruments, &actions, &sink)
+        case .subscribed(let symbol):
+            if let known = place(of: symbol, arrival), followed[known].state == .empty {
+                followed[known].connection = arrival.connection
+            }
+        case .refusal(let reason):
+            let text = reason.string(in: arrival.text)
+            actions.append(FeedAction(connection: arrival.connection, demand: .report(refusal: text)))
+        case .reconnectRequest:
+            actions.append(FeedAction(connection: arrival.connection, demand: .reconnect(.venueRequest)))
+        case .heartbeat, .other:
+            break
+        }
+    }
+
+    // MARK: Instruments
+
+    func place(of symbol: FrameValue, _ arrival: Arrival) -> Int? {
+        if var asked = arrival.rawSymbol {
+            return asked.withUTF8 { index.place(of: UnsafeRawBufferPointer($0)) }
+        }
+        let bytes = symbol.bytes(in: arrival.text)
+        if let place = index.place(of: bytes) { return place }
+        guard bytes.contains(UInt8(ascii: "\\")) else { return nil }
+        var resolved = symbol.string(in: arrival.text)
+        return resolved.withUTF8 { index.place(of: UnsafeRawBufferPointer($0)) }
+    }
+
+    /// The place of an instrument, which is followed from now on if it was not.
+    ///
+    /// `scales` are the decimals that this message needs, for an instrument whose units no list told.
+    mutating func follow(
+        _ symbol: FrameValue,
+        scales: Scales,
+        _ arrival: Arrival,
+        _ instruments: inout InstrumentTable,
+        _ sink: inout some VenueFeedSink
+    ) throws(FrameFault) -> Int {
+        if let known = place(of: symbol, arrival) { return known }
+        let rawSymbol = arrival.rawSymbol ?? symbol.string(in: arrival.text)
+        guard (1...64).contains(rawSymbol.utf8.count), rawSymbol.utf8.allSatisfy({ (0x21...0x7E).contains($0) }),
+            arrival.rawSymbol != nil || symbol.isString(in: arrival.text)
+        else { throw .unknownSymbol }
+        guard followed.count < limits.instrumentsMost else { throw .tooManyInstruments }
+        let id: InstrumentID
+        if let listed = instruments.id(venue: dialect.venue, rawSymbol: rawSymbol) {
+            id = listed
+        } else {
+            id = try infer(rawSymbol, scales, &instruments)
+        }
+        var name = rawSymbol
+        let place = name.withUTF8 { index.add(UnsafeRawBufferPointer($0)) }
+        followed.append(FeedInstrument(instruments[id], connection: arrival.connection))
+        placeByID[id] = place
+        sink.learn(instruments[id])
+        sendStatus(MarketStatus(.connected, .started), place, atNs: arrival.receivedNs, &sink)
+        return place
+    }
+
+    private func infer(
+        _ rawSymbol: String,
+        _ scales: Scales,
+        _ instruments: inout InstrumentTable
+    ) throws(FrameFault) -> InstrumentID {
+        guard scales.price <= limits.scaleMost, scales.quantity <= limits.scaleMost else { throw .outOfRange }
+        let name = dialect.symbol(ofRaw: rawSymbol)
+        // The venue's own name where the hub's is taken: two things never share a name.
+        for symbol in [name.symbol, rawSymbol] {
+            let instrument = Instrument(
+                id: InstrumentID(0),
+                venue: dialect.venue,
+                symbol: symbol,
+                rawSymbol: rawSymbol,
+                kind: name.kind,
+                priceScale: scales.price,
+                quantityScale: scales.quantity
+            )
+            if let id = try? instruments.add(instrument) { return id }
+        }
+        throw .unknownSymbol
+    }
+
+    // MARK: Events
+
+    func sendStatus(
+        _ status: MarketStatus,
+        _ place: Int,
+        atNs receivedNs: Int64,
+        _ sink: inout some VenueFeedSink
+    ) {
+        let event = MarketEvent(
+            instrument: followed[place].id,
+            flags: .eventTimeMissing,
+            eventNs: 0,
+            receivedNs: receivedNs,
+            payload: .status(status)
+        )
+        sink.receive(event, levels: Span())
+    }
+
+    /// Drops the book and asks the venue for what makes it complete again.
+    mutating func resync(
+        _ place: Int,
+        _ reason: MarketStatus.Reason,
+        atNs now: Int64,
+        _ actions: inout [FeedAction],
+        _ sink: inout some VenueFeedSink
+    ) {
+        counters.resyncs += 1
+        if reason == .gap { counters.gaps += 1 }
+        followed[place].forgetBook()
+        followed[place].state = .resyncing(reason)
+        sendStatus(MarketStatus(.resyncing, reason), place, atNs: now, &sink)
+        demandSnapshot(place, reason, &actions)
+    }
+
+    func demandSnapshot(_ place: Int, _ reason: MarketStatus.Reason, _ actions: inout [FeedAction]) {
+        let (rawSymbol, connection) = (followed[place].rawSymbol, followed[place].connection)
+        let demand: FeedAction.Demand
+        if let url = dialect.snapshotURL(rawSymbol: rawSymbol) {
+            demand = .fetchSnapshot(url: url, rawSymbol: rawSymbol)
+        } else {
+            let frames = dialect.resubscribeFrames(rawSymbol: rawSymbol)
+            demand = frames.isEmpty ? .reconnect(reason) : .resubscribe(rawSymbol: rawSymbol, frames: frames)
+        }
+        actions.append(FeedAction(connection: connection, demand: demand))
+    }
+}
+
+/// Whoever is told of the events of a feed.
+public protocol VenueFeedSink: MarketEventSink {
+    /// Hears of an instrument before its first event, and again before the first event in new units.
+    mutating func learn(_ instrument: Instrument)
+}
+
+extension VenueFeedSink {
+    public mutating func learn(_ instrument: Instrument) {}
+}
+
+/// Something that the feed wants of a venue; whoever owns the connection does it.
+public struct FeedAction: Hashable, Sendable {
+    public var connection: UInt32
+    public var demand: Demand
+
+    public init(connection: UInt32, demand: Demand) {
+        self.connection = connection
+        self.demand = demand
+    }
+
+    public enum Demand: Hashable, Sendable {
+        /// Ask for an instrument's book, and hand the answer to ``VenueFeed/receiveSnapshot``.
+        case fetchSnapshot(url: String, rawSymbol: String)
+        /// Send these so that an instrument's book begins anew.
+        case resubscribe(rawSymbol: String, frames: [String])
+        /// Close the connection and open another.
+        case reconnect(MarketStatus.Reason)
+        case send(String)
+        /// Nothing to do: the venue refused something, in its own words.
+        case report(refusal: String)
+    }
+}

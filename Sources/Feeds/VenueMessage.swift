@@ -1,0 +1,157 @@
+public import Market
+
+/// One side, price and total of a venue's book message; a quantity of zero removes the level.
+public struct VenueLevel: Hashable, Sendable, BitwiseCopyable {
+    public var price: VenueNumber
+    public var quantity: VenueNumber
+    public var side: Side
+
+    @inline(always)
+    init(_ side: Side, price: VenueNumber, quantity: VenueNumber) {
+        self.side = side
+        self.price = price
+        self.quantity = quantity
+    }
+}
+
+/// What a venue said, in its own numbers and names.
+///
+/// Names are places in the frame. A time of 0 says that the venue gave none.
+public enum VenueMessage: Sendable {
+    case trade(VenueTrade)
+    case quote(VenueQuote)
+    case book(VenueBook)
+    case candle(VenueCandle)
+    /// Data of this instrument will follow.
+    case subscribed(FrameValue)
+    /// The connection lives.
+    case heartbeat
+    /// The venue refused something we sent; the value tells why.
+    case refusal(FrameValue)
+    /// The venue is about to close this connection.
+    case reconnectRequest
+    /// Something documented that the hub has no use for.
+    case other
+}
+
+public struct VenueTrade: Sendable, BitwiseCopyable {
+    public var symbol: FrameValue
+    public var price: VenueNumber
+    public var quantity: VenueNumber
+    public var aggressor: Aggressor
+    public var id: FrameValue
+    public var eventNs: Int64
+    public var sequence: UInt64
+    /// From before the subscription.
+    public var isHistoric: Bool
+}
+
+public struct VenueQuote: Sendable, BitwiseCopyable {
+    public var symbol: FrameValue
+    public var bid: VenueNumber
+    public var ask: VenueNumber
+    /// Bid's and ask's quantities; nil where the venue tells prices only.
+    public var sizes: Sizes?
+    public var eventNs: Int64
+    public var sequence: UInt64
+
+    public struct Sizes: Sendable, BitwiseCopyable {
+        public var bid: VenueNumber
+        public var ask: VenueNumber
+    }
+}
+
+/// A book message; its levels are ``VenueFrame/levels`` at ``levels``.
+public struct VenueBook: Sendable {
+    /// Absent in the answer to a snapshot request: whoever asked knows.
+    public var symbol: FrameValue
+    public var isSnapshot: Bool
+    public var levels: Range<Int>
+    /// The venue's numbers of the first and last change in this message and of the last change before it; 0 for none.
+    public var firstID: UInt64 = 0
+    public var lastID: UInt64 = 0
+    public var previousID: UInt64 = 0
+    /// By the venue's rule, over the book after this message.
+    public var checksum: UInt32?
+    /// The depth subscribed to: what lies deeper is no longer told.
+    public var depth: Int?
+    public var eventNs: Int64 = 0
+}
+
+public struct VenueCandle: Sendable, BitwiseCopyable {
+    public var symbol: FrameValue
+    public var interval: CandleInterval
+    public var openNs: Int64
+    public var open: VenueNumber
+    public var high: VenueNumber
+    public var low: VenueNumber
+    public var close: VenueNumber
+    public var volume: VenueNumber
+    public var tradeCount: UInt64
+    public var isClosed: Bool
+    public var eventNs: Int64
+}
+
+/// What one frame says; kept and filled again for the next frame so that nothing is allocated.
+public struct VenueFrame: Sendable {
+    public internal(set) var messages: [VenueMessage] = []
+    public internal(set) var levels: [VenueLevel] = []
+
+    /// Memory for this many levels is kept between frames.
+    private static let levelsKeptMost = 65_536
+
+    public init() {}
+
+    /// Empties the frame for the next message.
+    public mutating func clear() {
+        if !messages.isEmpty { messages.removeAll(keepingCapacity: true) }
+        if !levels.isEmpty { levels.removeAll(keepingCapacity: levels.capacity <= Self.levelsKeptMost) }
+    }
+}
+
+extension JSONScanner {
+    /// Reads `[["price","quantity",...],...]`, skipping what stands behind the quantity.
+    mutating func levels(_ side: Side, into levels: inout [VenueLevel]) throws(FrameFault) {
+        var isMore = try beginArray()
+        while isMore {
+            try expect(UInt8(ascii: "["))
+            skipSpace()
+            let price = try number()
+            skipSpace()
+            try expect(UInt8(ascii: ","))
+            skipSpace()
+            let quantity = try number()
+            guard quantity.digits >= 0 else { throw .negativeQuantity }
+            while try nextElement() { try skip() }
+            levels.append(VenueLevel(side, price: price, quantity: quantity))
+            isMore = try nextElement()
+        }
+    }
+
+    /// The number that a kept value is.
+    func number(in value: FrameValue, named field: FrameFault.FieldName) throws(FrameFault) -> VenueNumber {
+        guard value.isPresent else { throw .missing(field: field) }
+        var scanner = JSONScanner(text, at: value)
+        return try scanner.number()
+    }
+
+    /// The quantity that a kept value is.
+    func quantity(in value: FrameValue, named field: FrameFault.FieldName) throws(FrameFault) -> VenueNumber {
+        let number = try number(in: value, named: field)
+        guard number.digits >= 0 else { throw .negativeQuantity }
+        return number
+    }
+
+    func unsigned(in value: FrameValue, named field: FrameFault.FieldName) throws(FrameFault) -> UInt64 {
+        guard value.isPresent else { throw .missing(field: field) }
+        var scanner = JSONScanner(text, at: value)
+        return try scanner.unsigned()
+    }
+
+    /// The time that a kept value is, given in milliseconds; 0 when it is absent.
+    func millisecondsNs(in value: FrameValue) throws(FrameFault) -> Int64 {
+        guard value.isPresent else { return 0 }
+        var scanner = JSONScanner(text, at: value)
+        return try scanner.millisecondsNs()
+    }
+}

@@ -1,0 +1,172 @@
+/// Where market data comes from; any number at once.
+package struct SourcesConfiguration: ConfigurationSection {
+    package var synthetic = SyntheticConfiguration()
+    package var capture = CaptureConfiguration()
+    package var venues: [VenueConfiguration] = []
+    package var tcp = TCPSourceConfiguration()
+
+    package init() {}
+
+    package static let keys = [
+        ConfigurationKey("synthetic", .section(SyntheticConfiguration.self), "A seeded exchange of our own."),
+        ConfigurationKey("capture", .section(CaptureConfiguration.self), "Recorded venue traffic, played again."),
+        ConfigurationKey(
+            "venues",
+            .objects(VenueConfiguration.self, countMost: 64),
+            "Live venues, each an object with the keys below; venue and symbols are needed."
+        ),
+        ConfigurationKey("tcp", .section(TCPSourceConfiguration.self), "A plain TCP listener for a feed in the LAN."),
+    ]
+
+    package func validate() -> [ConfigurationComplaint] {
+        var complaints = capture.validate().map { $0.under("capture") } + tcp.validate().map { $0.under("tcp") }
+        for (index, venue) in venues.enumerated() {
+            complaints += venue.validate().map { $0.under("venues[\(index)]") }
+            if let first = venues.firstIndex(where: { $0.venue == venue.venue }), first != index, !venue.venue.isEmpty {
+                complaints.append(
+                    ConfigurationComplaint(
+                        "venues[\(index)].venue",
+                        "is \(JSONText.quoted(venue.venue)) like sources.venues[\(first)].venue; name each venue once"
+                    )
+                )
+            }
+        }
+        return complaints
+    }
+}
+
+/// A seeded exchange of our own: the same seed, the same market.
+package struct SyntheticConfiguration: ConfigurationSection {
+    package var enabled = true
+    package var seed = 1
+    package var eventsPerSecond = 500
+    package var instruments = 10
+
+    package init() {}
+
+    package static let keys = [
+        ConfigurationKey("enabled", .flag, "Whether it runs."),
+        ConfigurationKey("seed", .integer(0...Int.max), "The same seed gives the same market."),
+        ConfigurationKey("eventsPerSecond", .integer(1...100_000), "Events a second over all its instruments."),
+        ConfigurationKey("instruments", .integer(1...10_000), "How many instruments it trades."),
+    ]
+}
+
+/// Recorded venue traffic, played through the same path as a live socket.
+package struct CaptureConfiguration: ConfigurationSection {
+    package var files: [String] = []
+    package var venue = ""
+    package var instrumentsFile = ""
+    package var speedFactor = 1.0
+    package var loop = false
+
+    package init() {}
+
+    package static let keys = [
+        ConfigurationKey("files", .paths(countMost: 10_000), "The files in order, .gz too. Empty: no replay."),
+        ConfigurationKey("venue", .choice([""] + VenueConfiguration.known), "Whose traffic it is; needed with files."),
+        ConfigurationKey(
+            "instrumentsFile",
+            .path,
+            "The venue's instrument list. Empty: scales are inferred from the digits."
+        ),
+        ConfigurationKey(
+            "speedFactor",
+            .number(0...1_000_000),
+            "1 is the speed it was recorded at, 10 ten times that, 0 as fast as it goes."
+        ),
+        ConfigurationKey("loop", .flag, "Whether it begins again at the end."),
+    ]
+
+    package func validate() -> [ConfigurationComplaint] {
+        guard !files.isEmpty, venue.isEmpty else { return [] }
+        return [ConfigurationComplaint("files", "is set but sources.capture.venue is not; name the recorded venue")]
+    }
+}
+
+/// One live venue.
+package struct VenueConfiguration: ConfigurationSection {
+    /// The venues whose words are understood.
+    package static let known = ["coinbase", "binance", "binance-usdm", "kraken"]
+
+    package var venue = ""
+    package var url = ""
+    package var restUrl = ""
+    package var caFile = ""
+    package var symbols: [String] = []
+    package var channels: [String] = []
+    package var instrumentsFile = ""
+
+    package init() {}
+
+    package static let keys = [
+        ConfigurationKey("venue", .choice(known), "Which venue it is."),
+        ConfigurationKey("url", .text, "The WebSocket address instead of the venue's own, wss://host[:port]/path."),
+        ConfigurationKey("restUrl", .text, "The REST address instead of the venue's own, https://host[:port]."),
+        ConfigurationKey("caFile", .path, "PEM file of the authority that signed it. Empty: the system's authorities."),
+        ConfigurationKey("symbols", .texts(countMost: 10_000), "The venue's names of the instruments to follow."),
+        ConfigurationKey(
+            "channels",
+            .texts(countMost: 32),
+            "What to follow: trades, quotes, book. Empty: all of them."
+        ),
+        ConfigurationKey(
+            "instrumentsFile",
+            .path,
+            "The venue's instrument list. Empty: scales are inferred from the digits."
+        ),
+    ]
+
+    package func validate() -> [ConfigurationComplaint] {
+        var complaints: [ConfigurationComplaint] = []
+        // The choice is checked only where the key stands, and this one has no sound default.
+        if venue.isEmpty {
+            let known = Self.known.joined(separator: ", ")
+            complaints.append(ConfigurationComplaint("venue", "is missing; name one of \(known)"))
+        }
+        if symbols.isEmpty {
+            complaints.append(ConfigurationComplaint("symbols", "is empty; name at least one instrument of the venue"))
+        }
+        complaints += ConfigurationRule.url(url, "url", secure: "wss", plain: "ws")
+        complaints += ConfigurationRule.url(restUrl, "restUrl", secure: "https", plain: "http")
+        let known = ["trades", "quotes", "book"]
+        for (index, channel) in channels.enumerated() where !known.contains(channel) {
+            complaints.append(
+                ConfigurationComplaint(
+                    "channels[\(index)]",
+                    "is \(JSONText.quoted(channel)); it must be one of \(known.joined(separator: ", "))"
+                )
+            )
+        }
+        return complaints
+    }
+}
+
+/// A plain TCP listener that takes newline JSON.
+package struct TCPSourceConfiguration: ConfigurationSection {
+    package var enabled = false
+    package var host = "127.0.0.1"
+    package var port = 8090
+    package var allowed: [String] = []
+    package var instrumentsMost = 1_000
+    package var connectionsMost = 16
+
+    package init() {}
+
+    package static let keys = [
+        ConfigurationKey("enabled", .flag, "Whether it listens."),
+        ConfigurationKey("host", .text, "The address to listen on, in numbers."),
+        ConfigurationKey("port", .integer(0...65535), "The TCP port; 0 lets the kernel choose one."),
+        ConfigurationKey(
+            "allowed",
+            .texts(countMost: 256),
+            "Addresses or ranges (192.168.1.0/24) that may connect besides this machine."
+        ).reloadable,
+        ConfigurationKey("instrumentsMost", .integer(1...100_000), "The most instruments the feed may name."),
+        ConfigurationKey("connectionsMost", .integer(1...10_000), "The most connections at once; more are closed."),
+    ]
+
+    package func validate() -> [ConfigurationComplaint] {
+        ConfigurationRule.address(host, "host") + ConfigurationRule.addressRanges(allowed, "allowed")
+    }
+}

@@ -1,0 +1,229 @@
+/// One metric with all its series, as `Docs/METRICS.md` documents it.
+package struct MetricFamily: Hashable, Sendable {
+    package enum Kind: String, Sendable {
+        case counter
+        case gauge
+        case histogram
+    }
+
+    package var name: String
+    package var kind: Kind
+    /// One sentence.
+    package var help: String
+    package var labels: [String] = []
+
+    package init(_ name: String, _ kind: Kind, _ help: String, labels: [String] = []) {
+        self.name = name
+        self.kind = kind
+        self.help = help
+        self.labels = labels
+    }
+}
+
+// MARK: Clients
+
+extension MetricFamily {
+    package static let connectionsOpen = MetricFamily(
+        "market_hub_connections_open",
+        .gauge,
+        "Connections open now.",
+        labels: ["channel"]
+    )
+    package static let connectionsOpened = MetricFamily(
+        "market_hub_connections_opened_total",
+        .counter,
+        "Connections accepted.",
+        labels: ["channel"]
+    )
+    package static let connectionsRefused = MetricFamily(
+        "market_hub_connections_refused_total",
+        .counter,
+        "Connections and upgrades refused.",
+        labels: ["channel", "reason"]
+    )
+    package static let connectionsClosed = MetricFamily(
+        "market_hub_connections_closed_total",
+        .counter,
+        "Connections closed, by WebSocket close code.",
+        labels: ["channel", "code"]
+    )
+    package static let clientsBlocked = MetricFamily(
+        "market_hub_clients_blocked",
+        .gauge,
+        "Clients that take no bytes now.",
+        labels: ["channel"]
+    )
+    package static let messagesReceived = MetricFamily(
+        "market_hub_messages_received_total",
+        .counter,
+        "Messages that clients sent.",
+        labels: ["channel"]
+    )
+    package static let messagesSent = MetricFamily(
+        "market_hub_messages_sent_total",
+        .counter,
+        "Messages sent to clients.",
+        labels: ["channel"]
+    )
+    package static let bytesReceived = MetricFamily(
+        "market_hub_received_bytes_total",
+        .counter,
+        "Payload bytes that clients sent.",
+        labels: ["channel"]
+    )
+    package static let bytesSent = MetricFamily(
+        "market_hub_sent_bytes_total",
+        .counter,
+        "Bytes written to clients, framing included.",
+        labels: ["channel"]
+    )
+    package static let badFrames = MetricFamily(
+        "market_hub_bad_frames_total",
+        .counter,
+        "Frames that could not be understood.",
+        labels: ["channel", "reason"]
+    )
+    package static let requests = MetricFamily(
+        "market_hub_requests_total",
+        .counter,
+        "Requests of clients.",
+        labels: ["channel", "kind"]
+    )
+    package static let requestsFailed = MetricFamily(
+        "market_hub_requests_failed_total",
+        .counter,
+        "Requests answered with an error.",
+        labels: ["channel", "reason"]
+    )
+    package static let subscriptions = MetricFamily(
+        "market_hub_subscriptions",
+        .gauge,
+        "Subscriptions now.",
+        labels: ["channel"]
+    )
+}
+
+// MARK: Fan-out
+
+extension MetricFamily {
+    package static let pushes = MetricFamily(
+        "market_hub_pushes_total",
+        .counter,
+        "Pushes encoded: once per topic, format and pass.",
+        labels: ["channel"]
+    )
+    package static let deliveries = MetricFamily(
+        "market_hub_deliveries_total",
+        .counter,
+        "Pushes given to subscribers.",
+        labels: ["channel"]
+    )
+    package static let conflations = MetricFamily(
+        "market_hub_conflations_total",
+        .counter,
+        "Events merged for clients that fell behind.",
+        labels: ["channel"]
+    )
+    package static let passDuration = MetricFamily(
+        "market_hub_pass_duration_seconds",
+        .histogram,
+        "How long a fan-out pass of an I/O loop took."
+    )
+}
+
+// MARK: Sources
+
+extension MetricFamily {
+    package static let feedEvents = MetricFamily(
+        "market_hub_feed_events_total",
+        .counter,
+        "Normalized events.",
+        labels: ["venue", "kind"]
+    )
+    package static let feedBadLines = MetricFamily(
+        "market_hub_feed_bad_lines_total",
+        .counter,
+        "Messages of a venue that could not be understood.",
+        labels: ["venue"]
+    )
+    package static let feedGaps = MetricFamily(
+        "market_hub_feed_gaps_total",
+        .counter,
+        "Gaps found in a venue's sequence, checksums included.",
+        labels: ["venue"]
+    )
+    package static let feedResyncs = MetricFamily(
+        "market_hub_feed_resyncs_total",
+        .counter,
+        "Books asked for anew.",
+        labels: ["venue"]
+    )
+    package static let feedReconnects = MetricFamily(
+        "market_hub_feed_reconnects_total",
+        .counter,
+        "Connections to a venue made anew.",
+        labels: ["venue"]
+    )
+    package static let feedLag = MetricFamily(
+        "market_hub_feed_lag_seconds",
+        .histogram,
+        "Time from the venue's event to its receipt here.",
+        labels: ["venue"]
+    )
+    package static let ringDrops = MetricFamily(
+        "market_hub_ring_drops_total",
+        .counter,
+        "Events that found a ring between threads full.",
+        labels: ["ring"]
+    )
+}
+
+// MARK: The process
+
+extension MetricFamily {
+    package static let logDrops = MetricFamily(
+        "market_hub_log_drops_total",
+        .counter,
+        "Log lines dropped because stderr was slow."
+    )
+    package static let metricsOverflow = MetricFamily(
+        "market_hub_metrics_overflow_total",
+        .counter,
+        "Counts of series for which there was no room."
+    )
+    package static let buildInfo = MetricFamily(
+        "market_hub_build_info",
+        .gauge,
+        "Always 1; the label tells the version.",
+        labels: ["version"]
+    )
+    package static let residentBytes = MetricFamily(
+        "process_resident_memory_bytes",
+        .gauge,
+        "Memory resident in RAM."
+    )
+    package static let virtualBytes = MetricFamily("process_virtual_memory_bytes", .gauge, "Memory mapped.")
+    package static let openDescriptors = MetricFamily("process_open_fds", .gauge, "Descriptors open.")
+    package static let descriptorsMost = MetricFamily("process_max_fds", .gauge, "The limit of open descriptors.")
+    package static let threads = MetricFamily("process_threads", .gauge, "Threads.")
+    package static let startTime = MetricFamily(
+        "process_start_time_seconds",
+        .gauge,
+        "When the process started, in seconds since 1970."
+    )
+    package static let processorSeconds = MetricFamily(
+        "process_cpu_seconds_total",
+        .counter,
+        "Processor time used, user and system."
+    )
+
+    /// Every family there is, in the order shown.
+    package static let all: [MetricFamily] = [
+        connectionsOpen, connectionsOpened, connectionsRefused, connectionsClosed, clientsBlocked, messagesReceived,
+        messagesSent, bytesReceived, bytesSent, badFrames, requests, requestsFailed, subscriptions,
+        pushes, deliveries, conflations, passDuration,
+        feedEvents, feedBadLines, feedGaps, feedResyncs, feedReconnects, feedLag, ringDrops,
+        logDrops, metricsOverflow, buildInfo,
+        residentBytes, virtualBytes, openDescriptors, descriptorsMost, threads, startTime, processorSeconds,
+    ]
+}

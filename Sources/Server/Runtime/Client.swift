@@ -1,0 +1,49 @@
+import Hub
+import Transport
+
+/// One WebSocket client of an I/O loop.
+struct Client {
+    let connection: ConnectionID
+    let session: SessionID
+    let format: Format
+    /// Whether a legacy client wants one array a pass instead of one frame a value.
+    var isBatching = false
+    /// Whether the connection takes no bytes now; then everything waits in ``outbox`` or is conflated.
+    var isBlocked = false
+    /// Whether the close has been asked for: nothing is written or read any more.
+    var isClosing = false
+    var outbox = Outbox()
+    var requests: TokenBucket
+    /// When bad frames began to be counted, and how many came since.
+    var badFramesSinceNs: Int64
+    var badFrameCount = 0
+    var lastHeardNs: Int64
+    var lastSentNs: Int64
+    var lastPingNs: Int64
+
+    init(connection: ConnectionID, session: SessionID, format: Format, requestsBurst: Int, atNs now: Int64) {
+        self.connection = connection
+        self.session = session
+        self.format = format
+        requests = TokenBucket(burst: requestsBurst, atNs: now)
+        badFramesSinceNs = now
+        lastHeardNs = now
+        lastSentNs = now
+        lastPingNs = now
+    }
+}
+
+/// Why the hub ends a client's connection; the raw value is the WebSocket close code (Proto/close_codes.csv).
+enum CloseReason: UInt16 {
+    case policy = 1008
+    case tooSlow = 3008
+    case silent = 3012
+
+    var text: String {
+        switch self {
+        case .policy: "too many bad frames"
+        case .tooSlow: "too slow for what must not be lost"
+        case .silent: "nothing heard"
+        }
+    }
+}

@@ -1,0 +1,247 @@
+package import Hub
+import Market
+package import Transport
+import Wire
+
+/// One I/O thread's share of the hub: its clients, what they listen to, and what they are sent.
+///
+/// Everything here belongs to the loop's thread.
+package final class ClientLoop: IOLoopHandler {
+    /// Listeners, told apart by what is served on them.
+    package enum ListenerTag: UInt8 {
+        case web = 1
+        case admin = 2
+    }
+
+    let ring: EventRing
+    let board: InstrumentBoard
+    let clock: HubClock
+    let routes: HTTPRoutes
+    private let admin: AdminRoutes
+    private let reloads: Reloads
+    private var reloadsSeen = 0
+    let metrics: LoopMetrics
+    let log: Log
+    var settings: HubConfiguration
+    private var gate: OriginGate
+    private var trustedProxies: [AddressRange]
+    let messageBytesMost: Int
+    var hub: Hub
+    /// The hub's table with the names that legacy frames bear.
+    var instruments = LegacyInstruments(InstrumentTable())
+    var clients: [Client?] = []
+    /// The connection's slot of every session's slot.
+    var slotOfSession: [Int] = []
+    var encoder = PassEncoder()
+    var pass = Pass()
+    var replies = OutputBytes(capacity: 16_384)
+    let requestIDs: RequestIDGenerator
+    /// Sessions that are free again and have not been brought up to date yet.
+    private var isPassWanted = false
+    private var sweepPhase = 0
+
+    /// Events taken from the ring before clients are served again.
+    private static let eventsMost = 4096
+    /// A client is looked after once in so many sweeps.
+    static let sweepPhases = 10
+
+    package struct SocketClasses: Sendable {
+        package var browser: SocketClass
+        package var bot: SocketClass
+
+        package init(browser: SocketClass, bot: SocketClass) {
+            self.browser = browser
+            self.bot = bot
+        }
+    }
+
+    package init(
+        hub: Hub,
+        ring: EventRing,
+        board: InstrumentBoard,
+        clock: HubClock,
+        routes: HTTPRoutes,
+        admin: AdminRoutes,
+        reloads: Reloads,
+        messageBytesMost: Int,
+        metrics: LoopMetrics,
+        log: Log,
+        requestIDs: RequestIDGenerator
+    ) {
+        self.hub = hub
+        self.ring = ring
+        self.board = board
+        self.clock = clock
+        self.routes = routes
+        self.admin = admin
+        self.reloads = reloads
+        self.messageBytesMost = messageBytesMost
+        self.metrics = metrics
+        self.log = log
+        self.requestIDs = requestIDs
+        let current = reloads.current
+        settings = current.hub
+        gate = current.gate
+        trustedProxies = current.trustedProxies
+    }
+
+    // MARK: Market data
+
+    package func wake(on loop: IOLoop) {
+        isPassWanted = true
+        guard let newer = reloads.newer(than: &reloadsSeen) else { return }
+        settings = newer.hub
+        gate = newer.gate
+        trustedProxies = newer.trustedProxies
+        hub.settings.subscriptionsMost = newer.hub.subscriptionsMost
+        hub.settings.symbolsPerRequestMost = newer.hub.symbolsPerRequestMost
+    }
+
+    package func passDue(on loop: IOLoop) { isPassWanted = true }
+
+    package func turnEnded(on loop: IOLoop) {
+        guard isPassWanted else { return }
+        isPassWanted = false
+        let started = HubClock.monotonicNs
+        let count = ring.drain(most: Self.eventsMost) { event, levels in
+            if event.instrument.index >= hub.table.all.count || hub.table.version != board.version {
+                adoptTable(on: loop)
+            }
+            hub.receive(event, levels: levels)
+        }
+        // Wildcards of clients learn of instruments that have not traded yet.
+        if hub.table.version != board.version { adoptTable(on: loop) }
+        if count == Self.eventsMost { isPassWanted = true }
+        loop.keepTurning = isPassWanted
+        pass.removeAll()
+        hub.pass(atNs: started, into: &pass)
+        if !pass.isEmpty {
+            deliver(on: loop)
+            metrics.block.observe(ns: HubClock.monotonicNs - started, in: metrics.passDuration)
+        }
+        if let due = hub.nextPassNs { loop.schedulePass(afterNs: UInt64(max(0, due - HubClock.monotonicNs))) }
+    }
+
+    private func adoptTable(on loop: IOLoop) {
+        pass.removeAll()
+        let joined = hub.adopt(board.table, into: &pass)
+        instruments.update(hub.table)
+        encode()
+        tell(joined, on: loop)
+        if !pass.isEmpty { deliverShares(on: loop) }
+    }
+
+    // MARK: HTTP
+
+    package func respond(to request: HTTPRequest, on loop: IOLoop) -> HTTPResponse {
+        if request.listenerTag == ListenerTag.admin.rawValue {
+            return admin.respond(to: request, gate: gate, requestID: requestIDs.make)
+        }
+        return routes.respond(to: request, gate: gate, table: board.table, requestID: requestIDs.make)
+    }
+
+    package func admit(_ request: HTTPRequest, on loop: IOLoop) -> UpgradeDecision {
+        let decision = routes.admit(request, gate: gate, requestID: requestIDs.make)
+        if case .refuse(let response) = decision {
+            metrics.count(refusedUpgrade: String(response.status))
+            log.info(
+                "upgrade-refused",
+                ["peer": .text(peer(of: request)), "path": .text(request.path), "status": .count(response.status)]
+            )
+        }
+        return decision
+    }
+
+    /// Who is at the other end; what a proxy says counts only from those that are trusted.
+    private func peer(of request: HTTPRequest) -> String {
+        guard trustedProxies.contains(where: { $0.contains(address: request.peerAddress) }),
+            let named = request.header("x-forwarded-for")?.split(separator: ",").last
+        else { return request.peerAddress }
+        return String(named.drop { $0 == " " })
+    }
+
+    // MARK: Connections
+
+    package func opened(_ connection: ConnectionID, tag: UInt8, request: HTTPRequest, on loop: IOLoop) {
+        let format: Format = tag == UpgradeTag.enhanced.rawValue ? .enhanced : .legacy
+        let session = hub.open(format)
+        let now = HubClock.monotonicNs
+        let slot = Int(connection.slot)
+        while clients.count <= slot { clients.append(nil) }
+        while slotOfSession.count <= session.index { slotOfSession.append(-1) }
+        clients[slot] = Client(
+            connection: connection,
+            session: session,
+            format: format,
+            requestsBurst: settings.requestsBurstMost,
+            atNs: now
+        )
+        slotOfSession[session.index] = slot
+        metrics.block.add(to: metrics[format].opened)
+        log.debug("client-opened", ["peer": .text(peer(of: request)), "channel": .text(metrics[format].name)])
+        metrics.block.add(1, to: metrics[format].open)
+    }
+
+    package func closed(_ connection: ConnectionID, on loop: IOLoop) {
+        guard let client = client(of: connection) else { return }
+        hub.close(client.session)
+        clients[Int(connection.slot)] = nil
+        metrics.block.add(-1, to: metrics[client.format].open)
+        if client.isBlocked { metrics.block.add(-1, to: metrics[client.format].blocked) }
+    }
+
+    package func writable(_ connection: ConnectionID, on loop: IOLoop) {
+        guard client(of: connection) != nil else { return }
+        flush(Int(connection.slot), on: loop)
+    }
+
+    package func ponged(_ payload: UnsafeRawBufferPointer, from connection: ConnectionID, on loop: IOLoop) {
+        guard client(of: connection) != nil else { return }
+        clients[Int(connection.slot)]?.lastHeardNs = HubClock.monotonicNs
+    }
+
+    func client(of connection: ConnectionID) -> Client? {
+        let slot = Int(connection.slot)
+        guard slot < clients.count, let client = clients[slot], client.connection == connection else { return nil }
+        return client
+    }
+
+    // MARK: Time
+
+    package func sweep(on loop: IOLoop) {
+        metrics.beat(atNs: HubClock.monotonicNs)
+        if loop.index == 0 { clock.correct(intervalNs: 100_000_000) }
+        sweepPhase = (sweepPhase + 1) % Self.sweepPhases
+        let now = HubClock.monotonicNs
+        for slot in stride(from: sweepPhase, to: clients.count, by: Self.sweepPhases) { lookAfter(slot, now, on: loop) }
+    }
+
+    private func lookAfter(_ slot: Int, _ now: Int64, on loop: IOLoop) {
+        guard let client = clients[slot], !client.isClosing else { return }
+        if now - client.lastHeardNs > Int64(settings.silenceMs) * 1_000_000 {
+            close(slot, .silent, on: loop)
+            return
+        }
+        if now - max(client.lastHeardNs, client.lastPingNs) > Int64(settings.pingMs) * 1_000_000 {
+            clients[slot]?.lastPingNs = now
+            _ = loop.ping(client.connection, payload: EmptyCollection())
+        }
+        if client.format == .enhanced, now - client.lastSentNs > Int64(settings.heartbeatMs) * 1_000_000 {
+            sendHeartbeat(slot, on: loop)
+        }
+    }
+
+    func close(_ slot: Int, _ reason: CloseReason, on loop: IOLoop) {
+        guard let client = clients[slot], !client.isClosing else { return }
+        clients[slot]?.isClosing = true
+        clients[slot]?.outbox = Outbox()
+        hub.setBlocked(true, client.session)
+        metrics.count(close: reason, client.format)
+        // A client whose connection takes nothing would never see the frame: it is cut off instead.
+        if client.isBlocked {
+            loop.abort(client.connection)
+        } else {
+            loop.close(client.connection, code: reason.rawValue, reason: reason.text)
+        }
+    }
+}

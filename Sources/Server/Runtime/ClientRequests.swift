@@ -1,0 +1,215 @@
+import Hub
+package import Transport
+import Wire
+
+/// What clients say, and what they are answered.
+extension ClientLoop {
+    package func received(
+        _ message: UnsafeRawBufferPointer,
+        isText: Bool,
+        from connection: ConnectionID,
+        on loop: IOLoop
+    ) {
+        guard let client = client(of: connection), !client.isClosing else { return }
+        let slot = Int(connection.slot)
+        clients[slot]?.lastHeardNs = HubClock.monotonicNs
+        metrics.block.add(to: metrics[client.format].messagesReceived)
+        metrics.block.add(message.count, to: metrics[client.format].bytesReceived)
+        switch client.format {
+        case .enhanced: receivedEnhanced(message, isText: isText, slot, on: loop)
+        case .legacy: receivedLegacy(message, isText: isText, slot, on: loop)
+        }
+    }
+
+    private func receivedEnhanced(_ message: UnsafeRawBufferPointer, isText: Bool, _ slot: Int, on loop: IOLoop) {
+        let receivedNs = clock.nowNs
+        let commands: [EnhancedCommand]
+        do throws(Refusal) {
+            if isText { throw Refusal(.wrongFrameKind, "This channel takes binary frames; /ws takes text.") }
+            commands = try EnhancedCodec.decode(message, symbolsMost: settings.symbolsPerRequestMost)
+        } catch {
+            answer(error, to: 0, receivedNs: receivedNs, slot, on: loop)
+            countBadFrame(error, slot, on: loop)
+            return
+        }
+        var refused: Refusal?
+        for command in commands {
+            switch command.request {
+            case .success(let request):
+                if let wait = spendRequest(slot) {
+                    answer(wait, to: command.id, receivedNs: receivedNs, slot, on: loop)
+                } else {
+                    carryOut(request, command.id, receivedNs: receivedNs, slot, on: loop)
+                }
+            case .failure(let refusal):
+                answer(refusal, to: command.id, receivedNs: receivedNs, slot, on: loop)
+                refused = refusal
+            }
+        }
+        if let refused { countBadFrame(refused, slot, on: loop) }
+    }
+
+    private func carryOut(_ request: Request, _ id: UInt32, receivedNs: Int64, _ slot: Int, on loop: IOLoop) {
+        guard let client = clients[slot], !client.isClosing else { return }
+        pass.removeAll()
+        let answer = hub.handle(request, from: client.session, requestID: id, into: &pass)
+        metrics.count(request: request, client.format)
+        encode()
+        sendReply(answer, to: id, receivedNs: receivedNs, slot, on: loop)
+        // The first state of what was subscribed to, right behind the answer that names the topics.
+        if !pass.isEmpty { deliverShares(on: loop) }
+    }
+
+    private func answer(_ refusal: Refusal, to id: UInt32, receivedNs: Int64, _ slot: Int, on loop: IOLoop) {
+        sendReply(.refused(refusal), to: id, receivedNs: receivedNs, slot, on: loop)
+    }
+
+    private func sendReply(_ answer: Answer, to id: UInt32, receivedNs: Int64, _ slot: Int, on loop: IOLoop) {
+        let facts = serverFacts(for: answer)
+        sendFrame(.binary, to: slot, on: loop) { out, now in
+            let timing = Timing(receivedNs: UInt64(bitPattern: receivedNs), doneNs: UInt64(bitPattern: now))
+            EnhancedCodec.append(reply: id, answer, timing: timing, server: facts, to: &out)
+            EnhancedCodec.append(sentNs: UInt64(bitPattern: now), to: &out)
+        }
+    }
+
+    /// What a reply says of the hub itself; errors get an id that stands in the log as well.
+    private func serverFacts(for answer: Answer) -> ServerFacts {
+        var requestID = ""
+        if case .refused(let refusal) = answer { requestID = note(refusal) }
+        return ServerFacts(
+            version: marketHubVersion,
+            epoch: hub.epoch,
+            limits: Limits(
+                subscriptionsMost: UInt32(clamping: settings.subscriptionsMost),
+                symbolsPerRequestMost: UInt32(clamping: settings.symbolsPerRequestMost),
+                frameBytesMost: UInt32(clamping: messageBytesMost),
+                requestsPerSecondMost: UInt32(clamping: settings.requestsPerSecondMost),
+                privateQueueBytesMost: UInt32(clamping: settings.privateQueueBytesMost)
+            ),
+            heartbeatMs: UInt32(clamping: settings.heartbeatMs),
+            serverNs: UInt64(bitPattern: clock.nowNs),
+            requestID: requestID
+        )
+    }
+
+    private func receivedLegacy(_ message: UnsafeRawBufferPointer, isText: Bool, _ slot: Int, on loop: IOLoop) {
+        guard isText else {
+            let refusal = Refusal(.wrongFrameKind, "This channel takes text frames; /ws/v2 takes binary.")
+            sendError(refusal, original: "", slot, on: loop)
+            return countBadFrame(refusal, slot, on: loop)
+        }
+        var refused: Refusal?
+        for command in LegacyCodec.decode(message, symbolsMost: settings.symbolsPerRequestMost) {
+            switch command.request {
+            case .success(let request):
+                if let wait = spendRequest(slot) {
+                    sendError(wait, original: command.original, slot, on: loop)
+                } else {
+                    carryOut(request, original: command.original, slot, on: loop)
+                }
+            case .failure(let refusal):
+                sendError(refusal, original: command.original, slot, on: loop)
+                refused = refusal
+            }
+        }
+        if let refused { countBadFrame(refused, slot, on: loop) }
+    }
+
+    private func carryOut(_ request: LegacyRequest, original: String, _ slot: Int, on loop: IOLoop) {
+        guard let client = clients[slot], !client.isClosing else { return }
+        switch request {
+        case .ping(let id):
+            sendFrame(.text, to: slot, on: loop) { out, _ in LegacyCodec.append(pongID: id, to: &out) }
+        case .hub(let request, let isBatching):
+            if isBatching { clients[slot]?.isBatching = true }
+            pass.removeAll()
+            let answer = hub.handle(request, from: client.session, requestID: 0, into: &pass)
+            metrics.count(request: request, client.format)
+            encode()
+            sendAnswer(answer, original: original, slot, on: loop)
+            if !pass.isEmpty { deliverShares(on: loop) }
+        }
+    }
+
+    private func sendAnswer(_ answer: Answer, original: String, _ slot: Int, on loop: IOLoop) {
+        switch answer {
+        case .refused(let refusal): sendError(refusal, original: original, slot, on: loop)
+        case .subscribed(let outcomes):
+            for outcome in outcomes {
+                if case .failure(let refusal) = outcome.result {
+                    sendError(refusal, original: original, slot, on: loop)
+                }
+            }
+            sendSubscriptions(slot, on: loop)
+        case .unsubscribed: sendSubscriptions(slot, on: loop)
+        case .listed(let instruments, let next, _):
+            sendFrame(.text, to: slot, on: loop) { out, _ in
+                LegacyCodec.append(instruments: instruments, next: next, to: &out)
+            }
+        case .connected, .pong: break
+        }
+    }
+
+    private func sendSubscriptions(_ slot: Int, on loop: IOLoop) {
+        guard let client = clients[slot] else { return }
+        let subscriptions = hub.subscriptions(of: client.session)
+        sendFrame(.text, to: slot, on: loop) { out, _ in LegacyCodec.append(subscriptions: subscriptions, to: &out) }
+    }
+
+    private func sendError(_ refusal: Refusal, original: String, _ slot: Int, on loop: IOLoop) {
+        let requestID = note(refusal)
+        sendFrame(.text, to: slot, on: loop) { out, _ in
+            LegacyCodec.append(refusal, requestID: requestID, original: original, to: &out)
+        }
+    }
+
+    /// Tells enhanced clients the topics of instruments that joined their wildcards; legacy frames name their symbol.
+    func tell(_ joined: [Hub.Joined], on loop: IOLoop) {
+        let receivedNs = clock.nowNs
+        for one in joined {
+            let slot = slotOfSession[one.session.index]
+            guard clients[slot]?.format == .enhanced else { continue }
+            sendReply(.subscribed([one.outcome]), to: one.requestID, receivedNs: receivedNs, slot, on: loop)
+        }
+    }
+
+    // MARK: Bounds
+
+    private func spendRequest(_ slot: Int) -> Refusal? {
+        let waitMs = clients[slot]?.requests.take(
+            perSecond: settings.requestsPerSecondMost,
+            burst: settings.requestsBurstMost,
+            atNs: HubClock.monotonicNs
+        )
+        guard let waitMs = waitMs ?? nil else { return nil }
+        let text = "At most \(settings.requestsPerSecondMost) requests a second; wait \(waitMs) ms."
+        return Refusal(.rateLimited, text, retryAfterMs: waitMs)
+    }
+
+    /// Closes a client that sends too much nonsense.
+    private func countBadFrame(_ refusal: Refusal, _ slot: Int, on loop: IOLoop) {
+        guard let client = clients[slot], !client.isClosing else { return }
+        metrics.count(badFrame: refusal.code, client.format)
+        let now = HubClock.monotonicNs
+        if now - client.badFramesSinceNs > 60_000_000_000 {
+            clients[slot]?.badFramesSinceNs = now
+            clients[slot]?.badFrameCount = 0
+        }
+        clients[slot]?.badFrameCount += 1
+        if client.badFrameCount + 1 >= settings.badFramesPerMinuteMost { close(slot, .policy, on: loop) }
+    }
+
+    /// Gives a refusal an id and writes it into the log under that.
+    private func note(_ refusal: Refusal) -> String {
+        let id = requestIDs.make()
+        log.info(
+            "request-refused",
+            [
+                "requestId": .text(id), "code": .count(refusal.code.rawValue), "reason": .text(refusal.code.reason),
+                "message": .text(refusal.message),
+            ]
+        )
+        return id
+    }
+}

@@ -1,0 +1,100 @@
+package import Market
+import Synchronization
+
+/// Carries numbered market events from the feed thread to one I/O loop, without locks and without allocation.
+///
+/// One thread pushes, one drains. Bounded: a push that does not fit is refused and the pusher must say so to the loop later.
+/// Events lie in the ring as they lie in memory, each with its levels behind it.
+package final class EventRing: @unchecked Sendable {
+    /// How a record begins.
+    private struct Head: BitwiseCopyable {
+        /// Of the whole record; 0 says that the next record is at the ring's start.
+        var byteCount: UInt32
+        var levelCount: UInt32
+    }
+
+    private static let alignment = 16
+    private static let eventOffset = 16
+    private static let levelsOffset = (eventOffset + MemoryLayout<MarketEvent>.size + 15) / 16 * 16
+
+    package let capacity: Int
+    private let memory: UnsafeMutableRawPointer
+    // Positions only grow; their rest by the capacity is the place in memory. A cache line for each, because two threads write.
+    private let pushed = Padded()
+    private let drained = Padded()
+    /// The pusher's last sight of `drained`: reading the other thread's line costs more than reading one's own.
+    private var drainedSeen = 0
+
+    private final class Padded: Sendable {
+        let before = InlineArray<8, Int>(repeating: 0)
+        let position = Atomic<Int>(0)
+        let after = InlineArray<8, Int>(repeating: 0)
+    }
+
+    /// - Parameter capacity: bytes; at least 4,096 and a multiple of 16. A book of *n* levels needs about 24 × *n*.
+    package init(capacity: Int) {
+        precondition(capacity >= 4096 && capacity % Self.alignment == 0, "a ring of \(capacity) bytes")
+        self.capacity = capacity
+        memory = .allocate(byteCount: capacity, alignment: 64)
+    }
+
+    deinit { memory.deallocate() }
+
+    /// Bytes in use, as either thread sees them; may be out of date at once.
+    package var usedBytes: Int {
+        pushed.position.load(ordering: .relaxed) - drained.position.load(ordering: .relaxed)
+    }
+
+    /// Adds an event; false when there is no room, and then nothing changed.
+    package func push(_ event: MarketEvent, levels: Span<LevelChange>) -> Bool {
+        let size = Self.levelsOffset + levels.count * MemoryLayout<LevelChange>.stride
+        let needed = (size + Self.alignment - 1) / Self.alignment * Self.alignment
+        let start = pushed.position.load(ordering: .relaxed)
+        let place = start % capacity
+        let isWrapping = place + needed > capacity
+        let total = isWrapping ? needed + capacity - place : needed
+        if start + total - drainedSeen > capacity {
+            drainedSeen = drained.position.load(ordering: .acquiring)
+            guard start + total - drainedSeen <= capacity else { return false }
+        }
+        if isWrapping { memory.storeBytes(of: Head(byteCount: 0, levelCount: 0), toByteOffset: place, as: Head.self) }
+        let record = memory + (isWrapping ? 0 : place)
+        let head = Head(byteCount: UInt32(needed), levelCount: UInt32(levels.count))
+        record.storeBytes(of: head, as: Head.self)
+        record.storeBytes(of: event, toByteOffset: Self.eventOffset, as: MarketEvent.self)
+        levels.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            (record + Self.levelsOffset).copyMemory(from: base, byteCount: bytes.count)
+        }
+        pushed.position.store(start + total, ordering: .releasing)
+        return true
+    }
+
+    /// Hands at most `most` events over, oldest first.
+    ///
+    /// - Returns: how many; `most` says that there may be more.
+    package func drain(most: Int, into body: (MarketEvent, Span<LevelChange>) -> Void) -> Int {
+        let end = pushed.position.load(ordering: .acquiring)
+        var at = drained.position.load(ordering: .relaxed)
+        var count = 0
+        while at < end, count < most {
+            var record = memory + at % capacity
+            var head = record.load(as: Head.self)
+            if head.byteCount == 0 {
+                at += capacity - at % capacity
+                record = memory
+                head = record.load(as: Head.self)
+            }
+            let event = record.load(fromByteOffset: Self.eventOffset, as: MarketEvent.self)
+            let levels = UnsafeBufferPointer(
+                start: (record + Self.levelsOffset).assumingMemoryBound(to: LevelChange.self),
+                count: Int(head.levelCount)
+            )
+            body(event, levels.span)
+            at += Int(head.byteCount)
+            count += 1
+        }
+        drained.position.store(at, ordering: .releasing)
+        return count
+    }
+}

@@ -1,0 +1,155 @@
+import Feeds
+package import Market
+package import Transport
+
+/// Somewhere that market data comes from; lives on the feed thread.
+package protocol MarketSource: AnyObject {
+    /// As operators read it: `synthetic`, `venue binance`.
+    var name: String { get }
+    /// As `/readyz` shows it.
+    var state: HealthState.SourceState { get }
+    /// Begins; called once, on the feed thread.
+    func start(on feed: FeedLoop)
+    /// The book of an instrument of this source; nil for one that is not its own.
+    func book(of id: InstrumentID) -> OrderBook?
+    /// The instruments of this source, for closing their candles.
+    var instruments: [InstrumentID] { get }
+    /// The time by which this source's events happen: the present, unless it plays the past.
+    func clockNs(_ nowNs: Int64) -> Int64
+    /// Called about once a second.
+    func sweep(on feed: FeedLoop)
+    /// Bytes of a TCP connection that this source's listener accepted.
+    func rawOpened(_ connection: ConnectionID, peerAddress: String, on feed: FeedLoop)
+    func rawReceived(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on feed: FeedLoop)
+    func rawClosed(_ connection: ConnectionID, on feed: FeedLoop)
+}
+
+extension MarketSource {
+    package func clockNs(_ nowNs: Int64) -> Int64 { nowNs }
+    package func sweep(on feed: FeedLoop) {}
+    package func rawOpened(_ connection: ConnectionID, peerAddress: String, on feed: FeedLoop) {}
+    package func rawReceived(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on feed: FeedLoop) {}
+    package func rawClosed(_ connection: ConnectionID, on feed: FeedLoop) {}
+}
+
+/// The feed thread: the sources, what they say, and the rings it goes into.
+package final class FeedLoop: IOLoopHandler {
+    /// Takes the sources' events; a source hands it to what decodes its data.
+    package var publisher: FeedPublisher
+    package let clock: HubClock
+    package private(set) var sources: [any MarketSource]
+    /// Nil before ``start(on:)``.
+    package private(set) var loop: IOLoop?
+    let metrics: FeedMetrics
+    let log: Log
+    private var sweepCount = 0
+    /// The source of a TCP connection, by the connection.
+    private var rawSources: [ConnectionID: Int] = [:]
+
+    package init(
+        publisher: FeedPublisher,
+        sources: [any MarketSource],
+        clock: HubClock,
+        metrics: FeedMetrics,
+        log: Log
+    ) {
+        self.publisher = publisher
+        self.sources = sources
+        self.clock = clock
+        self.metrics = metrics
+        self.log = log
+    }
+
+    /// Starts every source; to be called before the loop runs.
+    package func start(on loop: IOLoop) {
+        self.loop = loop
+        for source in sources {
+            source.start(on: self)
+            metrics.show(source)
+        }
+    }
+
+    package func turnEnded(on loop: IOLoop) {
+        publisher.endTurn(atNs: clock.nowNs) { id in
+            sources.lazy.compactMap { $0.book(of: id) }.first ?? OrderBook()
+        }
+    }
+
+    package func sweep(on loop: IOLoop) {
+        metrics.beat(atNs: HubClock.monotonicNs)
+        sweepCount += 1
+        guard sweepCount % 10 == 0 else { return }
+        let now = clock.nowNs
+        for source in sources {
+            source.sweep(on: self)
+            publisher.closeCandles(of: source.instruments, atNs: source.clockNs(now))
+        }
+        metrics.count(ringDropsInAll: publisher.droppedCount)
+        for source in sources { metrics.show(source) }
+    }
+
+    /// Adds the instruments of a venue's list to the table, or those of them that are named.
+    ///
+    /// - Returns: why the list cannot be used; nil when all is well.
+    func addInstruments(listedIn path: String, of dialect: any VenueDialect, only named: Set<String>?) -> String? {
+        let bytes: [UInt8]
+        do throws(FileError) {
+            bytes = try FileError.readFile(path, bytesMost: 64 << 20)
+        } catch {
+            return error.message
+        }
+        let listed: [Instrument]
+        do throws(FrameFault) {
+            listed = try bytes.withUnsafeBytes { text in
+                Result { () throws(FrameFault) in try VenueListing.instruments(in: text, of: dialect) }
+            }.get()
+        } catch {
+            return "\(path) is not a list of instruments of this venue: \(error.description)"
+        }
+        var table = publisher.table
+        for instrument in listed where named?.contains(instrument.rawSymbol) ?? true {
+            do throws(InstrumentTable.Refusal) {
+                _ = try table.add(instrument)
+            } catch {
+                log.warning("instrument-refused", ["venue": .text(dialect.venue), "problem": "\(error)"])
+            }
+        }
+        publisher.table = table
+        return nil
+    }
+
+    // MARK: TCP listeners of sources
+
+    /// The listener's tag is the source's place.
+    package func rawOpened(_ connection: ConnectionID, peerAddress: String, tag: UInt8, on loop: IOLoop) {
+        rawSources[connection] = Int(tag)
+        sources[Int(tag)].rawOpened(connection, peerAddress: peerAddress, on: self)
+    }
+
+    package func rawReceived(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on loop: IOLoop) {
+        guard let source = rawSources[connection] else { return }
+        sources[source].rawReceived(bytes, from: connection, on: self)
+    }
+
+    package func closed(_ connection: ConnectionID, on loop: IOLoop) {
+        guard let source = rawSources.removeValue(forKey: connection) else { return }
+        sources[source].rawClosed(connection, on: self)
+    }
+
+    // MARK: Not served here
+
+    package func respond(to request: HTTPRequest, on loop: IOLoop) -> HTTPResponse { HTTPResponse(status: 404) }
+
+    package func admit(_ request: HTTPRequest, on loop: IOLoop) -> UpgradeDecision {
+        .refuse(HTTPResponse(status: 404))
+    }
+
+    package func opened(_ connection: ConnectionID, tag: UInt8, request: HTTPRequest, on loop: IOLoop) {}
+
+    package func received(
+        _ message: UnsafeRawBufferPointer,
+        isText: Bool,
+        from connection: ConnectionID,
+        on loop: IOLoop
+    ) {}
+}

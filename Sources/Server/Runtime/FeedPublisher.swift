@@ -1,0 +1,189 @@
+import Feeds
+package import Market
+
+/// Numbers what the sources say and hands it to every I/O loop; lives on the feed thread.
+///
+/// A loop whose ring is full misses events. It then gets, as soon as its ring is half empty again, for every instrument it
+/// missed something of, the whole book and the ticker, marked GAP_BEFORE; trades it missed show as a jump of their sequence.
+/// Other loops are unharmed.
+package struct FeedPublisher: VenueFeedSink {
+    /// One I/O loop as the feed thread sees it.
+    package final class Outlet {
+        let ring: EventRing
+        private let wake: () -> Void
+        /// Whether something was pushed since the loop was last woken.
+        private var hasNews = false
+        /// The instruments of which an event was left out.
+        fileprivate var missed: [InstrumentID] = []
+        fileprivate var isMissing: [Bool] = []
+        /// Events left out because the ring was full.
+        package private(set) var droppedCount = 0
+
+        package init(ring: EventRing, wake: @escaping () -> Void) {
+            self.ring = ring
+            self.wake = wake
+        }
+
+        fileprivate func send(_ event: MarketEvent, levels: Span<LevelChange>) {
+            let index = event.instrument.index
+            if index < isMissing.count, isMissing[index] {
+                droppedCount += 1
+            } else if ring.push(event, levels: levels) {
+                hasNews = true
+            } else {
+                miss(event.instrument)
+                droppedCount += 1
+            }
+        }
+
+        private func miss(_ instrument: InstrumentID) {
+            while isMissing.count <= instrument.index { isMissing.append(false) }
+            isMissing[instrument.index] = true
+            missed.append(instrument)
+        }
+
+        /// Lets the instrument's events through again.
+        fileprivate func resume(_ instrument: InstrumentID) { isMissing[instrument.index] = false }
+
+        fileprivate func wakeIfNeeded() {
+            guard hasNews else { return }
+            hasNews = false
+            wake()
+        }
+    }
+
+    /// An event of an instrument, or in units, that the table does not show yet, with what came behind it.
+    private struct Held {
+        var event: MarketEvent
+        var levels: [LevelChange]
+    }
+
+    package private(set) var streams: [MarketStream] = []
+    private var held: [Held] = []
+    private var numbered: Numbered
+    private let board: InstrumentBoard
+    private let metrics: FeedMetrics?
+    /// Where each instrument's events are counted.
+    private var venues: [FeedMetrics.Venue] = []
+    /// The table as the sources know it; shown to the loops whenever it changes.
+    ///
+    /// A decoder changes its own copy while it tells the events that need the change; they are held until the copy comes back
+    /// here, because a loop must know an instrument before it hears of it.
+    package var table = InstrumentTable() {
+        didSet { adoptTable() }
+    }
+
+    private struct Numbered: MarketEventSink {
+        let outlets: [Outlet]
+        mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
+            for outlet in outlets { outlet.send(event, levels: levels) }
+        }
+    }
+
+    package init(outlets: [Outlet], board: InstrumentBoard, metrics: FeedMetrics? = nil) {
+        numbered = Numbered(outlets: outlets)
+        self.board = board
+        self.metrics = metrics
+    }
+
+    package mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
+        guard held.isEmpty, event.instrument.index < streams.count, !event.isUnitsChanged else {
+            held.append(Held(event: event, levels: levels.indices.map { levels[$0] }))
+            return
+        }
+        if !venues.isEmpty { venues[event.instrument.index].count(event) }
+        streams[event.instrument.index].apply(event, levels: levels, into: &numbered)
+    }
+
+    /// Ends a turn of the feed thread: closes candles that are over, heals loops that missed something, wakes the loops.
+    ///
+    /// - Parameters:
+    ///   - nowNs: the feed's clock.
+    ///   - book: the book of an instrument as its source has it.
+    package mutating func endTurn(atNs nowNs: Int64, book: (InstrumentID) -> OrderBook) {
+        for outlet in numbered.outlets {
+            heal(outlet, atNs: nowNs, book: book)
+            outlet.wakeIfNeeded()
+        }
+    }
+
+    /// Closes the candles whose interval is over; once a second is often enough.
+    package mutating func closeCandles(of instruments: [InstrumentID], atNs nowNs: Int64) {
+        for id in instruments where id.index < streams.count {
+            streams[id.index].closeCandles(atNs: nowNs, into: &numbered)
+        }
+    }
+
+    /// Whether a loop's ring is more than half full.
+    package var isCrowded: Bool {
+        numbered.outlets.contains { $0.ring.usedBytes > $0.ring.capacity / 2 }
+    }
+
+    /// Events that loops missed because their rings were full.
+    package var droppedCount: Int { numbered.outlets.reduce(0) { $0 + $1.droppedCount } }
+
+    private mutating func adoptTable() {
+        while streams.count < table.all.count {
+            streams.append(MarketStream(instrument: InstrumentID(UInt32(streams.count))))
+        }
+        if let metrics {
+            while venues.count < table.all.count { venues.append(metrics.venue(table.all[venues.count].venue)) }
+        }
+        board.show(table)
+        for one in held where one.event.instrument.index < streams.count {
+            streams[one.event.instrument.index].apply(one.event, levels: one.levels.span, into: &numbered)
+        }
+        held.removeAll(keepingCapacity: true)
+    }
+
+    private func heal(_ outlet: Outlet, atNs nowNs: Int64, book: (InstrumentID) -> OrderBook) {
+        guard !outlet.missed.isEmpty, outlet.ring.usedBytes < outlet.ring.capacity / 2 else { return }
+        var left: [InstrumentID] = []
+        for instrument in outlet.missed {
+            outlet.resume(instrument)
+            guard restate(instrument, to: outlet, atNs: nowNs, book: book(instrument)) else {
+                // Missed again while it was being healed: the outlet noted it anew.
+                left.append(instrument)
+                continue
+            }
+        }
+        outlet.missed = left
+    }
+
+    private func restate(
+        _ instrument: InstrumentID,
+        to outlet: Outlet,
+        atNs nowNs: Int64,
+        book: OrderBook
+    ) -> Bool {
+        let stream = streams[instrument.index]
+        var event = MarketEvent(
+            instrument: instrument,
+            flags: [.gapBefore, .synthetic, .snapshot],
+            eventNs: nowNs,
+            receivedNs: nowNs,
+            sequence: stream.bookSequence,
+            payload: .quote(.none)
+        )
+        let before = outlet.droppedCount
+        if stream.bookSequence > 0 {
+            event.payload = .bookSnapshot(top: Quote(of: book))
+            let levels =
+                book.bids.map { LevelChange(.bid, price: $0.price, quantity: $0.quantity) }
+                + book.asks.map { LevelChange(.ask, price: $0.price, quantity: $0.quantity) }
+            outlet.send(event, levels: levels.span)
+        }
+        if stream.tickerSequence > 0 {
+            event.sequence = stream.tickerSequence
+            event.payload = .ticker(stream.ticker)
+            outlet.send(event, levels: Span())
+        }
+        return outlet.droppedCount == before
+    }
+}
+
+extension MarketEvent {
+    fileprivate var isUnitsChanged: Bool {
+        if case .status(let status) = payload { status.reason == .unitsChanged } else { false }
+    }
+}

@@ -1,0 +1,94 @@
+import Hub
+
+/// What one I/O loop counts.
+package final class LoopMetrics {
+    /// The slots of one of the two channels.
+    struct PerFormat {
+        let open: GaugeSlot
+        let opened: CounterSlot
+        let blocked: GaugeSlot
+        let messagesReceived: CounterSlot
+        let messagesSent: CounterSlot
+        let bytesReceived: CounterSlot
+        let bytesSent: CounterSlot
+        let pushes: CounterSlot
+        let deliveries: CounterSlot
+        let subscriptions: GaugeSlot
+        let name: String
+
+        fileprivate init(_ name: String, _ registry: MetricRegistry) {
+            self.name = name
+            open = registry.gauge(.connectionsOpen, name)
+            opened = registry.counter(.connectionsOpened, name)
+            blocked = registry.gauge(.clientsBlocked, name)
+            messagesReceived = registry.counter(.messagesReceived, name)
+            messagesSent = registry.counter(.messagesSent, name)
+            bytesReceived = registry.counter(.bytesReceived, name)
+            bytesSent = registry.counter(.bytesSent, name)
+            pushes = registry.counter(.pushes, name)
+            deliveries = registry.counter(.deliveries, name)
+            subscriptions = registry.gauge(.subscriptions, name)
+        }
+    }
+
+    let block: MetricBlock
+    let passDuration: HistogramSlot
+    private let registry: MetricRegistry
+    private let legacy: PerFormat
+    private let enhanced: PerFormat
+    private let heartbeat: Heartbeat
+
+    package init(registry: MetricRegistry, heartbeat: Heartbeat) {
+        self.registry = registry
+        self.heartbeat = heartbeat
+        block = registry.makeBlock()
+        passDuration = registry.histogram(.passDuration)
+        legacy = PerFormat("legacy", registry)
+        enhanced = PerFormat("enhanced", registry)
+    }
+
+    subscript(format: Format) -> PerFormat {
+        switch format {
+        case .legacy: legacy
+        case .enhanced: enhanced
+        }
+    }
+
+    /// Says that the loop is alive.
+    func beat(atNs now: Int64) { heartbeat.beat(atNs: now) }
+
+    // Rare enough to look the slot up each time.
+
+    func count(request: Request, _ format: Format) {
+        block.add(to: registry.counter(.requests, self[format].name, request.kind))
+    }
+
+    func count(refusal: Refusal, _ format: Format) {
+        block.add(to: registry.counter(.requestsFailed, self[format].name, refusal.code.reason))
+    }
+
+    func count(badFrame: Refusal.Code, _ format: Format) {
+        block.add(to: registry.counter(.badFrames, self[format].name, badFrame.reason))
+    }
+
+    func count(close: CloseReason, _ format: Format) {
+        block.add(to: registry.counter(.connectionsClosed, self[format].name, String(close.rawValue)))
+    }
+
+    func count(refusedUpgrade reason: String) {
+        block.add(to: registry.counter(.connectionsRefused, "upgrade", reason))
+    }
+}
+
+extension Request {
+    /// The label of metrics.
+    fileprivate var kind: String {
+        switch self {
+        case .connect: "connect"
+        case .subscribe: "subscribe"
+        case .unsubscribe: "unsubscribe"
+        case .list: "list"
+        case .ping: "ping"
+        }
+    }
+}

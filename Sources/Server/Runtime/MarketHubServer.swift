@@ -1,0 +1,261 @@
+import Feeds
+import Glibc
+import Hub
+import Market
+import Synchronization
+import Transport
+
+/// Why the hub could not start; each says what to do.
+enum StartError: Error {
+    case transport(TransportError)
+    case page(WebPage.Problem)
+    case source(String)
+
+    var message: String {
+        switch self {
+        case .transport(let error): error.advice
+        case .page(let problem): problem.description
+        case .source(let text): text
+        }
+    }
+}
+
+/// One running hub: its threads, what they share, and the order in which they begin and end.
+final class MarketHubServer {
+    /// The addresses that the listeners really have, as the ready line names them.
+    private(set) var listeners: [(name: String, address: String)] = []
+
+    private let configuration: Configuration
+    private let log: Log
+    private let clock: HubClock
+    private let registry = MetricRegistry()
+    private let board = InstrumentBoard()
+    private let health: HealthState
+    private let reloads: Reloads
+    private let requestIDs: RequestIDGenerator
+    private var loops: [IOLoop] = []
+    private var feedLoop: IOLoop?
+    private var feed: FeedLoop?
+    private var threads: [JoinableThread] = []
+    private let page: WebPage
+
+    /// Makes every loop and listener; nothing is served before ``start()``.
+    init(_ configuration: Configuration, log: Log, clock: HubClock) throws(StartError) {
+        self.configuration = configuration
+        self.log = log
+        self.clock = clock
+        health = HealthState(stallMs: configuration.diagnostics.loopStallMs)
+        requestIDs = RequestIDGenerator(seed: UInt64(bitPattern: clock.nowNs) &* 31 &+ UInt64(getpid()))
+        reloads = Reloads(ReloadedSettings(configuration))
+        do throws(WebPage.Problem) {
+            page = configuration.web.root.isEmpty ? .none : try WebPage(root: configuration.web.root)
+        } catch {
+            throw .page(error)
+        }
+        ProcessMetrics.register(in: registry, version: marketHubVersion)
+        registry.read(.logDrops) { [log] in Double(log.droppedCount) }
+        do throws(TransportError) {
+            try makeLoops()
+        } catch {
+            discard()
+            throw .transport(error)
+        }
+    }
+
+    // MARK: Making
+
+    private func makeLoops() throws(TransportError) {
+        let descriptors = raiseDescriptorLimit()
+        let loopCount = configuration.transport.ioLoops > 0 ? configuration.transport.ioLoops : max(1, coreCount() - 1)
+        // Descriptors that no client may take: listeners, loops, venues, files, and room for refusals.
+        let reserve = 128 + 16 * loopCount
+        let wanted = configuration.listen.connectionsMost
+        let allowed = max(16, descriptors - reserve)
+        let connectionsMost = wanted > 0 ? min(wanted, allowed) : allowed
+        log.info(
+            "descriptor-limit",
+            [
+                "descriptors": .count(descriptors), "connectionsMost": .count(connectionsMost),
+                "loops": .count(loopCount),
+            ]
+        )
+        let epoch = UInt64(clock.nowNs / 1000)
+        var handlers: [ClientLoop] = []
+        for index in 0..<loopCount {
+            let handler = makeClientLoop(index, epoch: epoch)
+            let loop = try IOLoop(index: index, handler: handler)
+            loop.connectionsMost = max(1, connectionsMost / loopCount)
+            loops.append(loop)
+            handlers.append(handler)
+        }
+        let outlets = zip(handlers, loops).map { handler, loop in
+            FeedPublisher.Outlet(ring: handler.ring) { loop.wake() }
+        }
+        let heartbeat = health.watch(thread: "feed", atNs: HubClock.monotonicNs)
+        let metrics = FeedMetrics(registry: registry, heartbeat: heartbeat, health: health)
+        let feed = FeedLoop(
+            publisher: FeedPublisher(outlets: outlets, board: board, metrics: metrics),
+            sources: makeSources(),
+            clock: clock,
+            metrics: metrics,
+            log: log
+        )
+        feedLoop = try IOLoop(index: loopCount, handler: feed)
+        self.feed = feed
+        try listen()
+    }
+
+    private func makeClientLoop(_ index: Int, epoch: UInt64) -> ClientLoop {
+        let transport = configuration.transport
+        let classes = ClientLoop.SocketClasses(
+            browser: SocketClass(
+                sendBufferBytes: transport.browserSendBufferBytes,
+                notSentLowWaterBytes: transport.browserNotSentLowWaterBytes,
+                messageBytesMost: transport.messageBytesMost
+            ),
+            bot: SocketClass(
+                sendBufferBytes: transport.botSendBufferBytes,
+                notSentLowWaterBytes: transport.botNotSentLowWaterBytes,
+                messageBytesMost: transport.messageBytesMost
+            )
+        )
+        let hubSettings = Hub.Settings(
+            subscriptionsMost: configuration.hub.subscriptionsMost,
+            symbolsPerRequestMost: configuration.hub.symbolsPerRequestMost
+        )
+        let heartbeat = health.watch(thread: "io\(index)", atNs: HubClock.monotonicNs)
+        return ClientLoop(
+            hub: Hub(settings: hubSettings, epoch: epoch),
+            ring: EventRing(capacity: configuration.feed.ringBytes / 16 * 16),
+            board: board,
+            clock: clock,
+            routes: HTTPRoutes(page: page, classes: classes),
+            admin: AdminRoutes(registry: registry, health: health),
+            reloads: reloads,
+            messageBytesMost: transport.messageBytesMost,
+            metrics: LoopMetrics(registry: registry, heartbeat: heartbeat),
+            log: log,
+            requestIDs: requestIDs
+        )
+    }
+
+    private func makeSources() -> [any MarketSource] {
+        var sources: [any MarketSource] = []
+        if configuration.sources.synthetic.enabled { sources.append(SyntheticSource(configuration.sources.synthetic)) }
+        if !configuration.sources.capture.files.isEmpty, let capture = CaptureSource(configuration.sources.capture) {
+            sources.append(capture)
+        }
+        sources += configuration.sources.venues.compactMap(VenueSource.init)
+        if configuration.sources.tcp.enabled { sources.append(TCPSource(configuration.sources.tcp)) }
+        return sources
+    }
+
+    // MARK: Listening
+
+    private func listen() throws(TransportError) {
+        let tls =
+            configuration.tls.isEnabled
+            ? TLSSettings(certificatePath: configuration.tls.certificateFile, keyPath: configuration.tls.keyFile) : nil
+        var web = ListenerSettings(
+            host: configuration.listen.host,
+            port: UInt16(configuration.listen.port),
+            tag: ClientLoop.ListenerTag.web.rawValue,
+            tls: tls
+        )
+        web.headerTimeoutSeconds = configuration.transport.headerTimeoutSeconds
+        web.subprotocols = [HTTPRoutes.legacySubprotocol, HTTPRoutes.enhancedSubprotocol]
+        for loop in loops { web.port = try loop.listen(web) }
+        listeners.append(("web", address(web.host, web.port)))
+        if let first = loops.first {
+            let admin = ListenerSettings(
+                host: configuration.admin.host,
+                port: UInt16(configuration.admin.port),
+                tag: ClientLoop.ListenerTag.admin.rawValue
+            )
+            listeners.append(("admin", address(admin.host, try first.listen(admin))))
+        }
+        guard let feedLoop, let feed, let place = feed.sources.firstIndex(where: { $0 is TCPSource }) else { return }
+        let tcp = ListenerSettings(
+            host: configuration.sources.tcp.host,
+            port: UInt16(configuration.sources.tcp.port),
+            tag: UInt8(place),
+            kind: .rawTCP
+        )
+        listeners.append(("tcp", address(tcp.host, try feedLoop.listen(tcp))))
+    }
+
+    private func address(_ host: String, _ port: UInt16) -> String {
+        host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
+
+    /// Frees loops that never served.
+    private func discard() {
+        for loop in loops + [feedLoop].compactMap(\.self) {
+            loop.requestStop()
+            loop.run()
+        }
+        loops = []
+        feedLoop = nil
+    }
+
+    // MARK: Life
+
+    func start() {
+        guard let feedLoop, let feed else { return }
+        health.setPhase(.serving)
+        for loop in loops {
+            let name = "io\(loop.index)"
+            threads.append(JoinableThread(name: name) { loop.run() })
+        }
+        threads.append(
+            JoinableThread(name: "feed") {
+                feed.start(on: feedLoop)
+                feedLoop.run()
+            }
+        )
+    }
+
+    /// Ends everything in order: sources first, then clients with 1001; returns when every thread has ended.
+    func stop() {
+        health.setPhase(.draining)
+        feedLoop?.requestStop()
+        for loop in loops { loop.requestStop() }
+        for thread in threads { thread.join() }
+        threads = []
+    }
+
+    /// Takes over what can be changed while running.
+    func reload(_ configuration: Configuration) {
+        log.setLevel(configuration.logging.level)
+        health.setStall(ms: configuration.diagnostics.loopStallMs)
+        reloads.publish(ReloadedSettings(configuration))
+        for loop in loops { loop.wake() }
+    }
+
+    /// Whether every thread has shown life of late.
+    var isAlive: Bool { health.report(.live, isVerbose: false, atNs: HubClock.monotonicNs).status == 200 }
+}
+
+private func coreCount() -> Int {
+    Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+}
+
+extension TransportError {
+    /// What is wrong and what to do, in one line.
+    fileprivate var advice: String {
+        switch self {
+        case .portBusy(let host, let port):
+            "port \(port) of \(host) is in use; end what listens there, or choose another with --set listen.port=0, "
+                + "admin.port or sources.tcp.port"
+        case .address(let host):
+            "\(host) is no address of this machine; write one in numbers, such as 127.0.0.1 or 0.0.0.0"
+        case .certificate(let path, let keyPath, let message):
+            "the certificate \(path) with the key \(keyPath) cannot be used (\(message)); "
+                + "Scripts/dev-certificate makes a pair for this machine"
+        case .context(let message):
+            "libwebsockets does not start (\(message)); run Scripts/setup"
+        case .system(let operation, let code):
+            "cannot \(operation): \(String(cString: strerror(code)))"
+        }
+    }
+}

@@ -1,0 +1,85 @@
+import Feeds
+package import Market
+package import Transport
+
+/// The listener for a feed of our own in the LAN: newline JSON, see Docs/feeds/tcp.md.
+package final class TCPSource: MarketSource {
+    package let name = "tcp"
+    /// Waiting for whoever wants to publish is all that a listener has to do.
+    package var state: HealthState.SourceState { .live }
+
+    private let configuration: TCPSourceConfiguration
+    private let allowed: [AddressRange]
+    private var feeds: [ConnectionID: LineFeed] = [:]
+
+    package init(_ configuration: TCPSourceConfiguration) {
+        self.configuration = configuration
+        // This machine is always allowed.
+        allowed = (configuration.allowed + ["127.0.0.0/8", "::1"]).compactMap(AddressRange.init)
+    }
+
+    package func start(on feed: FeedLoop) {}
+
+    package var instruments: [InstrumentID] { feeds.values.flatMap(\.instruments) }
+
+    /// Lines say nothing of resting orders beyond the best, so there is no book.
+    package func book(of id: InstrumentID) -> OrderBook? { nil }
+
+    package func rawOpened(_ connection: ConnectionID, peerAddress: String, on feed: FeedLoop) {
+        guard allowed.contains(where: { $0.contains(address: peerAddress) }) else {
+            feed.log.warning(
+                "tcp-feed-refused",
+                ["peer": .text(peerAddress), "remedy": "add the address to sources.tcp.allowed"]
+            )
+            feed.loop?.abort(connection)
+            return
+        }
+        guard feeds.count < configuration.connectionsMost else {
+            feed.log.warning(
+                "tcp-feed-refused",
+                ["peer": .text(peerAddress), "remedy": "raise sources.tcp.connectionsMost"]
+            )
+            feed.loop?.abort(connection)
+            return
+        }
+        feeds[connection] = LineFeed(LineFeed.Settings(instrumentsMost: configuration.instrumentsMost))
+        feed.log.info("tcp-feed-opened", ["peer": .text(peerAddress)])
+    }
+
+    package func rawReceived(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on feed: FeedLoop) {
+        guard feeds[connection] != nil else { return }
+        var table = feed.publisher.table
+        let version = table.version
+        let verdict = feeds[connection]?.receive(
+            bytes,
+            receivedNs: feed.clock.nowNs,
+            table: &table,
+            into: &feed.publisher
+        )
+        if table.version != version { feed.publisher.table = table }
+        guard let verdict else { return }
+        feed.metrics.count(badLines: verdict.refusals.count, venue: name)
+        for refusal in verdict.refusals {
+            feed.log.warning("tcp-feed-bad-line", ["line": .count(refusal.line), "problem": "\(refusal.error)"])
+        }
+        guard verdict.isCut else { return }
+        feed.log.warning("tcp-feed-cut", ["badLinesPerMinuteMost": .count(LineFeed.badLinesMost)])
+        feed.loop?.abort(connection)
+    }
+
+    package func rawClosed(_ connection: ConnectionID, on feed: FeedLoop) {
+        guard let closed = feeds.removeValue(forKey: connection) else { return }
+        let now = feed.clock.nowNs
+        for id in closed.instruments {
+            let event = MarketEvent(
+                instrument: id,
+                flags: .synthetic,
+                eventNs: 0,
+                receivedNs: now,
+                payload: .status(MarketStatus(.disconnected, .connectionLost))
+            )
+            feed.publisher.receive(event, levels: Span())
+        }
+        feed.log.info("tcp-feed-closed", ["lines": .count(closed.lineCount)])
+    }
+}

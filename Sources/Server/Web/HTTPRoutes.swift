@@ -1,0 +1,123 @@
+import Hub
+package import Market
+package import Transport
+import Wire
+
+/// What a WebSocket was admitted to.
+package enum UpgradeTag: UInt8, Sendable {
+    case legacy = 1
+    case enhanced = 2
+}
+
+/// Which HTTP requests are answered, how, and who may become a WebSocket.
+///
+/// A value that every I/O loop has a copy of; nothing in it changes while it is used.
+package struct HTTPRoutes: Sendable {
+    package static let legacyPath = "/ws"
+    package static let enhancedPath = "/ws/v2"
+    package static let legacySubprotocol = "market-hub.v1.json"
+    package static let enhancedSubprotocol = "market-hub.v2.protobuf"
+
+    private let page: WebPage
+    private let classes: ClientLoop.SocketClasses
+
+    package init(page: WebPage, classes: ClientLoop.SocketClasses) {
+        self.page = page
+        self.classes = classes
+    }
+
+    // MARK: Upgrades
+
+    package func admit(_ request: HTTPRequest, gate: OriginGate, requestID: () -> String) -> UpgradeDecision {
+        func refuse(_ status: Int, _ reason: String, _ detail: String) -> UpgradeDecision {
+            .refuse(.problem(status, reason, detail, requestID: requestID()))
+        }
+        guard request.listenerTag == ClientLoop.ListenerTag.web.rawValue else {
+            return refuse(404, "not_found", "No WebSocket is served here.")
+        }
+        switch gate.judge(request) {
+        case .foreignHost: return refuse(403, "foreign_host", OriginGate.foreignHostText)
+        case .foreignOrigin: return refuse(403, "foreign_origin", OriginGate.foreignOriginText)
+        case .own: break
+        }
+        let offered = request.offeredSubprotocols
+        switch request.path {
+        case Self.legacyPath:
+            guard offered.isEmpty || offered.contains(Self.legacySubprotocol) else {
+                return refuse(400, "unknown_subprotocol", "Offer \(Self.legacySubprotocol) or none.")
+            }
+            let subprotocol = offered.isEmpty ? nil : Self.legacySubprotocol
+            return .accept(subprotocol: subprotocol, tag: UpgradeTag.legacy.rawValue, classes.browser)
+        case Self.enhancedPath:
+            guard offered.contains(Self.enhancedSubprotocol) else {
+                return refuse(400, "unknown_subprotocol", "Offer the subprotocol \(Self.enhancedSubprotocol).")
+            }
+            // Browsers always send Origin, programs hardly ever: it decides how much may lie in the kernel.
+            let isBrowser = request.header("origin") != nil
+            return .accept(
+                subprotocol: Self.enhancedSubprotocol,
+                tag: UpgradeTag.enhanced.rawValue,
+                isBrowser ? classes.browser : classes.bot
+            )
+        default:
+            return refuse(404, "not_found", "WebSockets are served on \(Self.legacyPath) and \(Self.enhancedPath).")
+        }
+    }
+
+    // MARK: Requests
+
+    /// Answers a request on the web listener.
+    package func respond(
+        to request: HTTPRequest,
+        gate: OriginGate,
+        table: InstrumentTable,
+        requestID: () -> String
+    ) -> HTTPResponse {
+        func problem(_ status: Int, _ reason: String, _ detail: String) -> HTTPResponse {
+            .problem(status, reason, detail, requestID: requestID())
+        }
+        if gate.judge(request) == .foreignHost {
+            return problem(403, "foreign_host", OriginGate.foreignHostText)
+        }
+        if let asset = page.asset(at: request.path) { return asset.response(to: request) }
+        switch request.path {
+        case Self.legacyPath, Self.enhancedPath:
+            return problem(426, "upgrade_required", "Connect with a WebSocket client.")
+        case "/api/v1/markets": return markets(request, table)
+        case "/":
+            return problem(404, "no_page", "The web page is not built; see Scripts/build-web and web.root.")
+        default:
+            return problem(404, "not_found", "There is nothing at \(request.path).")
+        }
+    }
+
+    private func markets(_ request: HTTPRequest, _ table: InstrumentTable) -> HTTPResponse {
+        guard request.method == .get || request.method == .head else {
+            return HTTPResponse(status: 405, headers: [("allow", "GET, HEAD")])
+        }
+        var out = OutputBytes(capacity: 65_536)
+        LegacyCodec.append(instruments: table.all, next: 0, to: &out)
+        let body = out.withBytes { Array($0) }
+        return HTTPResponse(
+            status: 200,
+            contentType: "application/json",
+            headers: [("cache-control", "no-store")],
+            body: body
+        )
+    }
+}
+
+extension HTTPResponse {
+    /// An error as RFC 9457 describes it.
+    package static func problem(_ status: Int, _ reason: String, _ detail: String, requestID: String) -> HTTPResponse {
+        let text =
+            #"{"type":"about:blank","status":\#(status),"reason":\#(JSONText.quoted(reason)),"#
+            + #""detail":\#(JSONText.quoted(detail)),"requestId":\#(JSONText.quoted(requestID))}"# + "\n"
+        return HTTPResponse(
+            status: status,
+            contentType: "application/problem+json",
+            headers: [("cache-control", "no-store")],
+            body: Array(text.utf8)
+        )
+    }
+}

@@ -1,0 +1,209 @@
+internal import CLibWebSockets
+internal import CTransport
+internal import Glibc
+
+/// Connections of clients to us, WebSocket and raw alike: writing to them, hearing from them, ending them.
+extension IOLoop {
+    // MARK: Writing
+
+    /// Writes bytes that are framed already, without a copy when the kernel takes them.
+    ///
+    /// Give whole frames: pings and pongs go in between writes. Best up to ``writeBytesMost``; what a longer message
+    /// has beyond that waits in libwebsockets, as any remainder does, and the result is ``WriteResult/blocked``.
+    public func write(_ bytes: UnsafeRawBufferPointer, to connection: ConnectionID) -> WriteResult {
+        guard sockets.contains(connection), sockets[connection].phase == .open,
+            let wsi = sockets[connection].wsi
+        else { return .gone }
+        if sockets[connection].isBlocked { return .refused }
+        guard let start = bytes.bindMemory(to: UInt8.self).baseAddress else { return .sent }
+        // A remainder here is a pong of libwebsockets' own. It puts these bytes behind it; there is one at most.
+        let result = lws_write(wsi, UnsafeMutablePointer(mutating: start), bytes.count, LWS_WRITE_HTTP)
+        if result < 0 {
+            abort(connection)
+            return .gone
+        }
+        guard lws_partial_buffered(wsi) != 0 else { return .sent }
+        sockets[connection].isBlocked = true
+        // A raw connection would be asked to read again and again while it cannot write.
+        if sockets[connection].role == .raw { lws_rx_flow_control(wsi, 0) }
+        return .blocked
+    }
+
+    /// Whether the remainder of a write still waits; true also for a connection that is gone.
+    public func isBlocked(_ connection: ConnectionID) -> Bool {
+        guard sockets.contains(connection), sockets[connection].phase == .open else { return true }
+        return sockets[connection].isBlocked
+    }
+
+    /// Sends a ping; its payload of at most 125 bytes comes back in ``IOLoopHandler/ponged(_:from:on:)``.
+    public func ping(_ connection: ConnectionID, payload: some Collection<UInt8>) -> WriteResult {
+        WebSocketFrame.bytes(.ping, payload).withUnsafeBytes { write($0, to: connection) }
+    }
+
+    // MARK: Ending
+
+    /// Closes with a code and a reason (at most 123 bytes of it are sent), after the callbacks of this turn.
+    ///
+    /// A blocked connection is closed when its remainder is gone, or ended without a word after two seconds. Nothing
+    /// more is heard from it. On a raw connection code and reason mean nothing.
+    public func close(_ connection: ConnectionID, code: UInt16, reason: String = "") {
+        guard sockets.contains(connection), sockets[connection].phase == .open else { return }
+        sockets[connection].phase = .closing(code: code)
+        sockets[connection].closeReason = Array(reason.utf8.prefix(123))
+        sockets[connection].assembly = []
+        sockets[connection].deadlineNs = nowNs + 2_000_000_000
+        requestClose(connection)
+    }
+
+    /// Ends the connection at once and forgets what was to be sent (SO_LINGER 0: the peer gets a reset).
+    public func abort(_ connection: ConnectionID) {
+        guard sockets.contains(connection), !sockets[connection].isAborting else { return }
+        sockets[connection].isAborting = true
+        if sockets[connection].phase != .young { sockets[connection].phase = .gone }
+        sockets[connection].assembly = []
+        requestClose(connection)
+    }
+
+    private func requestClose(_ id: ConnectionID) {
+        // A timer of libuv runs before the wait for events; the end of the turn would come after it.
+        if closeRequests.isEmpty { wake() }
+        closeRequests.append(id)
+    }
+
+    /// In uv_check, outside all callbacks: `return -1` from a callback would send no close frame.
+    func workOffCloseRequests() {
+        guard !closeRequests.isEmpty else { return }
+        let requests = closeRequests
+        closeRequests.removeAll(keepingCapacity: true)
+        for id in requests where sockets.contains(id) {
+            guard let wsi = sockets[id].wsi else { continue }
+            if sockets[id].isAborting {
+                ct_reset_on_close(lws_get_socket_fd(wsi))
+                // Not the synchronous kill: that would first try to flush.
+                lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, Int32(LWS_TO_KILL_ASYNC))
+            } else if case .closing(let code) = sockets[id].phase {
+                // With a remainder libwebsockets sends no close frame: wait for `drained`.
+                if lws_partial_buffered(wsi) != 0 { continue }
+                sockets[id].phase = .gone
+                sockets[id].deadlineNs = nowNs + 5_000_000_000  // for the peer's own close frame
+                if sockets[id].role == .webSocket || sockets[id].role == .webSocketClient {
+                    var reason = sockets[id].closeReason
+                    lws_close_reason(wsi, lws_close_status(rawValue: UInt32(code)), &reason, reason.count)
+                }
+                lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, Int32(LWS_TO_KILL_SYNC))
+            }
+        }
+    }
+
+    /// The time of a connection is over, whatever it was given for.
+    func expire(_ id: ConnectionID) {
+        if let client = sockets[id].client { client.failure = client.failure ?? .timedOut }
+        if sockets[id].phase == .gone, let wsi = sockets[id].wsi {
+            // Our close frame may still lie in the peer's queue: no reset.
+            lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, Int32(LWS_TO_KILL_ASYNC))
+        } else {
+            abort(id)
+        }
+    }
+
+    /// The loop ends.
+    func sayGoodbye(_ id: ConnectionID) {
+        switch (sockets[id].role, sockets[id].phase) {
+        case (.webSocket, .open), (.webSocketClient, .open): close(id, code: 1001, reason: "going away")
+        case (.raw, .open): close(id, code: 1001)
+        case (.http, .young) where sockets[id].exchange != nil: break  // its answer says close
+        default: abort(id)
+        }
+    }
+
+    // MARK: Called back by libwebsockets
+
+    /// An upgrade is done: LWS_CALLBACK_ESTABLISHED.
+    func upgraded(_ id: ConnectionID, _ wsi: OpaquePointer) -> Int32 {
+        guard let exchange = sockets[id].exchange, let admission = exchange.admission else { return -1 }
+        ct_bound_send_queue(
+            lws_get_socket_fd(wsi),
+            Int32(admission.socketClass.sendBufferBytes),
+            Int32(admission.socketClass.notSentLowWaterBytes)
+        )
+        sockets[id].exchange = nil
+        sockets[id].role = .webSocket
+        sockets[id].phase = .open
+        sockets[id].tag = admission.tag
+        sockets[id].messageBytesMost = admission.socketClass.messageBytesMost
+        sockets[id].deadlineNs = 0
+        handler?.opened(id, tag: admission.tag, request: exchange.request, on: self)
+        if !isServing { sayGoodbye(id) }
+        return 0
+    }
+
+    /// A part of a message, from a client or a server of ours.
+    func partArrived(_ id: ConnectionID, _ wsi: OpaquePointer, _ bytes: UnsafeRawBufferPointer) {
+        guard sockets[id].phase == .open else { return }
+        let announced = bytes.count + lws_remaining_packet_payload(wsi)
+        guard sockets[id].assembly.count + announced <= sockets[id].messageBytesMost else {
+            close(id, code: 1009, reason: "a message may have at most \(sockets[id].messageBytesMost) bytes")
+            return
+        }
+        let isLast = lws_is_final_fragment(wsi) != 0
+        let isText = lws_frame_is_binary(wsi) == 0
+        if sockets[id].assembly.isEmpty && isLast {
+            deliver(bytes, isText: isText, from: id)
+            return
+        }
+        sockets[id].assembly.append(contentsOf: bytes)
+        guard isLast else { return }
+        var message: [UInt8] = []
+        swap(&message, &sockets[id].assembly)
+        message.withUnsafeBytes { deliver($0, isText: isText, from: id) }
+    }
+
+    private func deliver(_ message: UnsafeRawBufferPointer, isText: Bool, from id: ConnectionID) {
+        if let client = sockets[id].client {
+            client.received(message, isText: isText, id, on: self)
+        } else {
+            handler?.received(message, isText: isText, from: id, on: self)
+        }
+    }
+
+    func pongArrived(_ id: ConnectionID, _ payload: UnsafeRawBufferPointer) {
+        guard sockets[id].phase == .open else { return }
+        if let client = sockets[id].client {
+            client.ponged(payload, id, on: self)
+        } else {
+            handler?.ponged(payload, from: id, on: self)
+        }
+    }
+
+    /// libwebsockets has room again; nothing may have been waiting.
+    func drained(_ id: ConnectionID, _ wsi: OpaquePointer) {
+        guard lws_partial_buffered(wsi) == 0 else { return }
+        if case .closing = sockets[id].phase {
+            requestClose(id)
+            return
+        }
+        guard sockets[id].isBlocked else { return }
+        sockets[id].isBlocked = false
+        if sockets[id].role == .raw { lws_rx_flow_control(wsi, 1) }
+        guard sockets[id].phase == .open else { return }
+        if let client = sockets[id].client {
+            client.writable(id, on: self)
+        } else {
+            handler?.writable(id, on: self)
+        }
+    }
+
+    /// The last that is heard of a connection: LWS_CALLBACK_WSI_DESTROY.
+    func destroyed(_ id: ConnectionID) {
+        let socket = sockets[id]
+        sockets.remove(id)
+        publishCount()
+        switch socket.role {
+        case .webSocket: handler?.closed(id, on: self)
+        case .raw where socket.wsi != nil: handler?.closed(id, on: self)
+        case .webSocketClient, .httpClient: socket.client?.ended(id, on: self)
+        case .http, .raw: break
+        }
+        endIfEmpty()
+    }
+}

@@ -1,0 +1,51 @@
+/// Writes the headers of the frames that a server sends (RFC 6455 section 5.2): whole messages, not masked.
+public enum WebSocketFrame {
+    public enum Kind: UInt8, Sendable {
+        case text = 0x81
+        case binary = 0x82
+        case close = 0x88
+        case ping = 0x89
+        case pong = 0x8a
+    }
+
+    /// What a header can take at most.
+    public static let headerBytesMost = 10
+
+    /// How long the header of a payload is: 2, 4 or 10 bytes.
+    public static func headerBytes(payloadBytes: Int) -> Int {
+        payloadBytes < 126 ? 2 : payloadBytes < 65_536 ? 4 : 10
+    }
+
+    /// Writes the header at the start of `room`.
+    /// - Precondition: `room` has ``headerBytes(payloadBytes:)`` bytes; a control frame has at most 125 of payload.
+    /// - Returns: the number of bytes written.
+    @discardableResult
+    public static func writeHeader(_ kind: Kind, payloadBytes: Int, into room: UnsafeMutableRawBufferPointer) -> Int {
+        precondition(payloadBytes < 126 || kind.rawValue & 8 == 0, "a control frame of \(payloadBytes) bytes")
+        let count = headerBytes(payloadBytes: payloadBytes)
+        precondition(room.count >= count, "no room for a frame header")
+        room[0] = kind.rawValue
+        switch count {
+        case 2: room[1] = UInt8(payloadBytes)
+        case 4:
+            room[1] = 126
+            room[2] = UInt8(payloadBytes >> 8)
+            room[3] = UInt8(payloadBytes & 0xff)
+        default:
+            room[1] = 127
+            for place in 0..<8 { room[2 + place] = UInt8(truncatingIfNeeded: payloadBytes >> (56 - 8 * place)) }
+        }
+        return count
+    }
+
+    /// A whole frame.
+    public static func bytes(_ kind: Kind, _ payload: some Collection<UInt8>) -> [UInt8] {
+        let count = payload.count
+        let header = headerBytes(payloadBytes: count)
+        return [UInt8](unsafeUninitializedCapacity: header + count) { room, filled in
+            writeHeader(kind, payloadBytes: count, into: UnsafeMutableRawBufferPointer(room))
+            _ = UnsafeMutableBufferPointer(rebasing: room[header...]).initialize(from: payload)
+            filled = header + count
+        }
+    }
+}

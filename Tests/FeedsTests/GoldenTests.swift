@@ -1,0 +1,170 @@
+import Feeds
+import Market
+import Testing
+
+/// A capture with what independent software made of it.
+struct Golden: Sendable, CustomTestStringConvertible {
+    var venue: String
+    var capture: String
+    var folder: String
+    /// Lines played in this suite; the whole of the large ones is for release builds.
+    var linesMost = Int.max
+    var trades = "trades.jsonl.gz"
+    var hasCheckpoints = true
+
+    var testDescription: String { capture }
+
+    static let all = [
+        Golden(venue: "coinbase", capture: "coinbase/coinbase-A.cap.gz", folder: "coinbase/golden-coinbase-A"),
+        Golden(
+            venue: "binance",
+            capture: "binance/binance-A.cap.gz",
+            folder: "binance/golden-binance-A",
+            hasCheckpoints: false
+        ),
+        Golden(
+            venue: "binance",
+            capture: "binance/binance-btcusdt-20240808.cap.gz",
+            folder: "binance/golden-binance-btcusdt-20240808",
+            trades: "trades_ccxt.jsonl.gz"
+        ),
+        Golden(
+            venue: "binance-usdm",
+            capture: "binance_futures/binance_futures-A.cap.gz",
+            folder: "binance_futures/golden-binance_futures-A"
+        ),
+        Golden(
+            venue: "binance-usdm",
+            capture: "binance_futures/binance_futures-btcusdt-20240808.cap.gz",
+            folder: "binance_futures/golden-binance_futures-btcusdt-20240808",
+            trades: "trades_ccxt.jsonl.gz"
+        ),
+        Golden(venue: "kraken", capture: "kraken/kraken-A.cap.gz", folder: "kraken/golden-kraken-A"),
+    ]
+}
+
+struct GoldenTrade: Decodable {
+    var l: Int
+    var recv_ns: Int64
+    var symbol: String?
+    var raw_symbol: String?
+    var side: String
+    var price: String
+    var qty: String
+    var ts_us: Int64?
+    var ts_ms: Int64?
+    var id: String?
+
+    var text: String {
+        "\(l) \(recv_ns) \(side) \(price) \(qty) \((ts_us ?? 0) / 1_000 + (ts_ms ?? 0)) \(id ?? "")"
+    }
+}
+
+struct GoldenCheckpoint: Decodable {
+    var l: Int
+    var symbol: String
+    var bids: [[String]]
+    var asks: [[String]]
+}
+
+struct GoldenFinal: Decodable {
+    var levels: [Int]
+    var seq: UInt64?
+    var bids: [[String]]
+    var asks: [[String]]
+}
+
+@Suite("Goldens", .enabled(if: Captures.arePresent, "the captures are not beside the package"))
+struct GoldenTests {
+    @Test("a capture gives the trades and books that independent software made of it", arguments: Golden.all)
+    func golden(_ golden: Golden) throws {
+        let file = try CaptureFile(golden.capture)
+        var replay = try Replay(golden.venue)
+        let checkpoints: [GoldenCheckpoint] =
+            golden.hasCheckpoints
+            ? try Captures.rows(golden.folder + "/book_checkpoints.jsonl.gz") : []
+        let checkpointsByLine = Dictionary(grouping: checkpoints, by: \.l)
+        var compared = 0
+        replay.play(file) { replay, line in
+            for checkpoint in checkpointsByLine[line] ?? [] {
+                #expect(replay.top(20, of: checkpoint.symbol, .bid) == checkpoint.bids, "line \(line)")
+                #expect(replay.top(20, of: checkpoint.symbol, .ask) == checkpoint.asks, "line \(line)")
+                compared += 1
+            }
+        }
+        #expect(compared == checkpoints.count)
+        #expect(replay.faults.isEmpty, "\(replay.faults.prefix(3))")
+        #expect(replay.feed.counters.resyncs == 0)
+        #expect(replay.feed.counters.checksumsWrong == 0)
+
+        let finals: [String: GoldenFinal] = try Captures.value(golden.folder + "/book_final.json")
+        for (symbol, final) in finals {
+            let id = try #require(replay.table.id(named: symbol))
+            let book = try #require(replay.feed.book(of: id), "\(symbol) is not live")
+            #expect(replay.top(20, of: symbol, .bid) == final.bids, "\(symbol)")
+            #expect(replay.top(20, of: symbol, .ask) == final.asks, "\(symbol)")
+            #expect([book.depth(of: .bid), book.depth(of: .ask)] == final.levels, "\(symbol)")
+        }
+
+        let trades: [GoldenTrade] = try Captures.rows(golden.folder + "/" + golden.trades)
+        let ours = replay.recorder.events.compactMap { line, event, instrument -> String? in
+            guard case .trade(let trade) = event.payload else { return nil }
+            return "\(line) \(event.receivedNs) \(trade.aggressor == .buyer ? "buy" : "sell") "
+                + "\(instrument.text(trade.price)) \(instrument.text(trade.quantity)) "
+                + "\(event.eventNs / 1_000_000) \(trade.id.text)"
+        }
+        #expect(ours.count == trades.count)
+        for (our, golden) in zip(ours, trades) where our != golden.text {
+            Issue.record("\(our) instead of \(golden.text)")
+            break
+        }
+    }
+
+    @Test(
+        "quotes and candles are those that independent software read",
+        arguments: Golden.all.filter { $0.capture.contains("-A.") }
+    )
+    func quotesAndCandles(_ golden: Golden) throws {
+        var replay = try Replay(golden.venue)
+        replay.play(try CaptureFile(golden.capture))
+        let quotes: [GoldenQuote] = try Captures.rows(golden.folder + "/tickers.jsonl.gz")
+        let ours = replay.recorder.events.compactMap { line, event, instrument -> String? in
+            guard case .quote(let quote) = event.payload else { return nil }
+            return
+                "\(line) \(instrument.symbol) \(instrument.text(quote.bid.price)) \(instrument.text(quote.ask.price))"
+        }
+        #expect(ours == quotes.map { "\($0.l) \($0.symbol) \($0.bid) \($0.ask)" })
+        guard golden.venue.hasPrefix("binance") else { return }
+        let candles: [GoldenCandle] = try Captures.rows(golden.folder + "/candles.jsonl.gz")
+        let ourCandles = replay.recorder.events.compactMap { line, event, instrument -> String? in
+            guard case .candle(let candle) = event.payload else { return nil }
+            let prices = [candle.open, candle.high, candle.low, candle.close].map { instrument.text($0) }
+            return "\(line) \(instrument.symbol) \(candle.openNs / 1_000) \(prices.joined(separator: " ")) "
+                + "\(instrument.text(candle.volume)) \(candle.isClosed) \(candle.tradeCount)"
+        }
+        #expect(!candles.isEmpty)
+        #expect(ourCandles == candles.map(\.text))
+    }
+}
+
+struct GoldenQuote: Decodable {
+    var l: Int
+    var symbol: String
+    var bid: String
+    var ask: String
+}
+
+struct GoldenCandle: Decodable {
+    var l: Int
+    var symbol: String
+    var start_us: Int64
+    var o: String
+    var h: String
+    var l_: String
+    var c: String
+    var v: String
+    var closed: Bool
+    var n: UInt32
+
+    var text: String { "\(l) \(symbol) \(start_us) \(o) \(h) \(l_) \(c) \(v) \(closed) \(n)" }
+}
