@@ -367,11 +367,10 @@ export function writeSubscribe(writer: Writer, message: Subscribe): void {
     }
 }
 
-/** Ends what a Subscribe with the same channel, depth, group, delivery, interval_ms and candle_interval began. */
+/** Ends every subscription of the channel to these symbols, whatever its other settings; and the topics given. */
 export interface Unsubscribe {
     channel: Channel;
     symbols: string[];
-    /** When set, only these topics end, whatever else is given. */
     topics: number[];
 }
 
@@ -1209,7 +1208,10 @@ export function writeLimits(writer: Writer, message: Limits): void {
 }
 
 export interface SubscribeResult {
-    /** One for each symbol asked for; a wildcard has one for each instrument that fits now. */
+    /**
+     * One for each symbol asked for; a wildcard has one for each instrument that fits now. When an instrument joins a wildcard
+     * later, a further reply with the id of the command that asked for it tells its topic.
+     */
     results: SymbolResult[];
 }
 
@@ -1719,13 +1721,16 @@ export function writePong(writer: Writer, message: Pong): void {
  * One change of one topic.
  *
  * `sequence` is the number of the last event in it within its source; `previous` that of the topic's push before.
- * sequence = previous + 1 + skipped, except in the first push of a subscription.
+ * sequence = previous + 1 + skipped, except in the first push of a subscription, whose `previous` is 0.
  */
 export interface Push {
     topic: number;
     sequence: number;
     previous: number;
-    /** Events of the source since `previous`, beyond the last, that have no push of their own; always 0 under EVERY. */
+    /**
+     * Events of the source since `previous`, beyond the last, that have no push of their own: merged, or not to be
+     * seen at the topic's depth. Under EVERY always 0, but for such events of a book.
+     */
     skipped: number;
     /** By the venue's clock; 0 when the venue does not say. */
     eventUs: number;
