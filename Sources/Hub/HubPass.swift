@@ -65,6 +65,7 @@ extension Hub {
             let payload = topics[index].show(states[state].book, spare: &spareWindow, into: &pass.levels)
             guard let payload else { return }
             append(payload, states[state].bookStamp, of: id, levels: start..<Int32(pass.levels.count), into: &pass)
+        case (.trades, .conflate) where view.intervalMs == 0: flushWaiting(of: id, into: &pass)
         case (.trades, .conflate):
             guard let aggregate = topics[index].aggregate, let trade = states[state].trade else { return }
             topics[index].aggregate = nil
