@@ -18,6 +18,9 @@ struct Client {
     /// When bad frames began to be counted, and how many came since.
     var badFramesSinceNs: Int64
     var badFrameCount = 0
+    /// When requests above the rate began to be counted, and how many came since.
+    var floodSinceNs: Int64
+    var floodCount = 0
     var lastHeardNs: Int64
     var lastSentNs: Int64
     var lastPingNs: Int64
@@ -28,6 +31,7 @@ struct Client {
         self.format = format
         requests = TokenBucket(burst: requestsBurst, atNs: now)
         badFramesSinceNs = now
+        floodSinceNs = now
         lastHeardNs = now
         lastSentNs = now
         lastPingNs = now
@@ -39,12 +43,14 @@ enum CloseReason: UInt16 {
     case policy = 1008
     case tooSlow = 3008
     case silent = 3012
+    case flooding = 3013
 
     var text: String {
         switch self {
         case .policy: "too many bad frames"
         case .tooSlow: "too slow for what must not be lost"
         case .silent: "nothing heard"
+        case .flooding: "too many requests above the rate"
         }
     }
 }

@@ -36,7 +36,7 @@ extension ClientLoop {
         for command in commands {
             switch command.request {
             case .success(let request):
-                if let wait = spendRequest(slot) {
+                if let wait = spendRequest(slot, on: loop) {
                     answer(wait, to: command.id, receivedNs: receivedNs, slot, on: loop)
                 } else {
                     carryOut(request, command.id, receivedNs: receivedNs, slot, on: loop)
@@ -116,7 +116,7 @@ extension ClientLoop {
         for command in LegacyCodec.decode(message, symbolsMost: settings.symbolsPerRequestMost) {
             switch command.request {
             case .success(let request):
-                if let wait = spendRequest(slot) {
+                if let wait = spendRequest(slot, on: loop) {
                     sendError(wait, original: command.original, slot, on: loop)
                 } else {
                     carryOut(request, original: command.original, slot, on: loop)
@@ -195,15 +195,28 @@ extension ClientLoop {
 
     // MARK: Bounds
 
-    private func spendRequest(_ slot: Int) -> Refusal? {
+    private func spendRequest(_ slot: Int, on loop: IOLoop) -> Refusal? {
         let waitMs = clients[slot]?.requests.take(
             perSecond: settings.requestsPerSecondMost,
             burst: settings.requestsBurstMost,
             atNs: HubClock.monotonicNs
         )
         guard let waitMs = waitMs ?? nil else { return nil }
+        countFlood(slot, on: loop)
         let text = "At most \(settings.requestsPerSecondMost) requests a second; wait \(waitMs) ms."
         return Refusal(.rateLimited, text, retryAfterMs: waitMs)
+    }
+
+    /// Closes a client that was told to wait as often within a minute as it may ask at once, and goes on.
+    private func countFlood(_ slot: Int, on loop: IOLoop) {
+        guard let client = clients[slot], !client.isClosing else { return }
+        let now = HubClock.monotonicNs
+        if now - client.floodSinceNs > 60_000_000_000 {
+            clients[slot]?.floodSinceNs = now
+            clients[slot]?.floodCount = 0
+        }
+        clients[slot]?.floodCount += 1
+        if client.floodCount + 1 > settings.requestsBurstMost { close(slot, .flooding, on: loop) }
     }
 
     /// Closes a client that sends too much nonsense.
