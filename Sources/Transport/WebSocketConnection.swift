@@ -218,7 +218,10 @@ extension IOLoop {
         case .webSocket: handler?.closed(id, code: socket.closeCode == 0 ? 1006 : socket.closeCode, on: self)
         case .raw where socket.wsi != nil: handler?.closed(id, on: self)
         case .webSocketClient, .httpClient: socket.client?.ended(id, on: self)
-        case .http where !socket.hasAsked: handler?.turnedAway(.noRequest, on: self)
+        case .http where !socket.hasAsked:
+            // libwebsockets has a timer of its own for the header, which may fire just before ours.
+            let isLate = socket.deadlineNs != 0 && nowNs + 200_000_000 >= socket.deadlineNs
+            handler?.turnedAway(isLate ? .slowHeader : .noRequest, on: self)
         case .http, .raw: break
         }
         endIfEmpty()

@@ -43,8 +43,10 @@ package final class ClientLoop: IOLoopHandler {
 
     /// Events taken from the ring before clients are served again.
     private static let eventsMost = 4096
-    /// A client is looked after once in so many sweeps.
-    static let sweepPhases = 10
+    /// A client is looked after once in so many sweeps: once a second, more often where the settings count in less.
+    private var sweepPhases: Int {
+        min(10, max(1, min(settings.heartbeatMs, settings.pingMs, settings.silenceMs / 4) / 200))
+    }
 
     package struct SocketClasses: Sendable {
         package var browser: SocketClass
@@ -239,9 +241,10 @@ package final class ClientLoop: IOLoopHandler {
     package func sweep(on loop: IOLoop) {
         metrics.beat(atNs: HubClock.monotonicNs)
         if loop.index == 0 { clock.correct(intervalNs: 100_000_000) }
-        sweepPhase = (sweepPhase + 1) % Self.sweepPhases
+        let phases = sweepPhases
+        sweepPhase = (sweepPhase + 1) % phases
         let now = HubClock.monotonicNs
-        for slot in stride(from: sweepPhase, to: clients.count, by: Self.sweepPhases) { lookAfter(slot, now, on: loop) }
+        for slot in stride(from: sweepPhase, to: clients.count, by: phases) { lookAfter(slot, now, on: loop) }
     }
 
     private func lookAfter(_ slot: Int, _ now: Int64, on loop: IOLoop) {
