@@ -135,6 +135,7 @@ package struct FeedPublisher: VenueFeedSink {
         board.show(table)
         for outlet in numbered.outlets { outlet.noteTable() }
         for one in held where one.event.instrument.index < streams.count {
+            if !venues.isEmpty { venues[one.event.instrument.index].count(one.event) }
             streams[one.event.instrument.index].apply(one.event, levels: one.levels.span, into: &numbered)
         }
         held.removeAll(keepingCapacity: true)
