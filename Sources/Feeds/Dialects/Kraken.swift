@@ -274,7 +274,8 @@ public struct KrakenDialect: VenueDialect {
     // MARK: Names
 
     public func symbol(ofRaw rawSymbol: String) -> VenueSymbol {
-        VenueSymbol(rawSymbol.split(separator: "/").map(Self.commonName).joined(separator: "-"))
+        let name = rawSymbol.split(separator: "/").map(Self.commonName).joined(separator: "-")
+        return VenueSymbol(name.isEmpty ? rawSymbol : name)
     }
 
     private static func commonName(_ name: Substring) -> String {
