@@ -340,6 +340,13 @@ struct VenueFeedTests {
         #expect(talk.replay.top(5, of: "BTC-USD", .ask) == [["4", "1"], ["5", "1"]])
     }
 
+    @Test("takes a Kraken depth for what it is", arguments: ["", "0", "x", "10x", "10-1", "100001", "-1"])
+    func wrongDepth(depth: String) throws {
+        var talk = try Talk("kraken")
+        talk.hear("[1,{\"as\":[],\"bs\":[]},\"book-\(depth)\",\"A/B\"]")
+        #expect(talk.fault != nil)
+    }
+
     @Test(
         "reports what the venue refuses",
         arguments: [
