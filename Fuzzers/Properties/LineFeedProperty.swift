@@ -1,4 +1,5 @@
 import Feeds
+import JSON
 import Market
 
 extension FuzzProperty {
@@ -13,7 +14,36 @@ extension FuzzProperty {
         var cut = LineFeedListener(partBytes: Int(first) + 1)
         cut.hear(lines)
         precondition(whole.heard == cut.heard, "lines mean something else when they are cut")
+        for line in lines.split(separator: UInt8(ascii: "\n")) { compareGrammar([UInt8](line)) }
         LineFeed.fuzz(bytes)
+    }
+
+    /// What the line feed takes for JSON, our clients' reader does too, and the other way round.
+    private static func compareGrammar(_ line: [UInt8]) {
+        var feed = LineFeed()
+        var table = InstrumentTable()
+        var sink = LineFeedListener.Sink()
+        let verdict = (line + [UInt8(ascii: "\n")]).withUnsafeBytes {
+            feed.receive($0, receivedNs: 1_700_000_000_000_000_000, table: &table, into: &sink)
+        }
+        guard feed.lineCount > 0 else { return }
+        let limits = JSONLimits(bytesMost: .max, depthMost: .max, valuesMost: .max, membersMost: .max)
+        let problem: JSONError.Problem? = line.withUnsafeBytes { line in
+            do throws(JSONError) {
+                let document = try JSONDocument(reading: line, limits: limits)
+                return document.root.kind == .object ? nil : .ended
+            } catch {
+                return error.problem
+            }
+        }
+        switch verdict.refusals.first?.error {
+        case .tooLong, .nestedTooDeeply, .repeatedKey: break
+        case .notJSON: precondition(problem != nil, "the line feed refuses JSON")
+        default:
+            // It leaves out keys that it does not know, however often they stand.
+            if case .duplicateKey = problem { return }
+            precondition(problem == nil, "the line feed takes what is no JSON: \(String(describing: problem))")
+        }
     }
 }
 
@@ -59,7 +89,7 @@ private struct LineFeedListener {
         }
     }
 
-    private struct Sink: MarketEventSink {
+    struct Sink: MarketEventSink {
         var events: [String] = []
         /// Trades and quotes.
         var dataCount = 0
