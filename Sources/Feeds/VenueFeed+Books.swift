@@ -97,6 +97,7 @@ extension VenueFeed {
         for update in waiting.updates {
             var past = arrival
             past.receivedNs = update.receivedNs
+            past.connection = followed[place].connection
             do throws(FrameFault) {
                 try take(update: update.book, update.levels.span, place, past, &instruments, &actions, &sink)
             } catch {
@@ -191,7 +192,10 @@ extension VenueFeed {
         guard followed[place].state == .live else {
             return wait(message, levels, place, arrival, &actions, &sink)
         }
-        guard rules.book.isRequested || followed[place].connection == arrival.connection else {
+        if rules.book.isRequested {
+            // Their numbers tell which updates belong to the book; the connection that brings them keeps it alive.
+            followed[place].connection = arrival.connection
+        } else if followed[place].connection != arrival.connection {
             counters.unusedUpdates += 1
             return
         }

@@ -63,8 +63,10 @@ extension JSONScanner {
         guard count >= 8, place < count else { return try longNumber() }
         let whole = paddedWord(at: place) ^ 0x3030_3030_3030_3030
         let wholeCount = Self.digitCount(whole)
-        // The long way also knows what leading zeros are.
-        guard wholeCount > 0, wholeCount < 8, wholeCount == 1 || whole & 0xFF != 0 else { return try longNumber() }
+        // A leading zero stands alone: the long way refuses another.
+        guard wholeCount > 0, wholeCount < 8, wholeCount == 1 || base[place] != UInt8(ascii: "0") else {
+            return try longNumber()
+        }
         place &+= wholeCount
         var digits = Self.eightDigits(whole << (64 - 8 * UInt64(wholeCount)))
         var (scale, written) = (0, 0)
@@ -91,8 +93,9 @@ extension JSONScanner {
         } else {
             // More digits or an exponent: the long way knows what is allowed.
             let follower = base[place]
-            guard follower == UInt8(ascii: ",") || follower == UInt8(ascii: "]") || follower == UInt8(ascii: "}")
-            else { return try longNumber() }
+            guard follower == UInt8(ascii: ",") || follower == UInt8(ascii: "]") || follower == UInt8(ascii: "}") else {
+                return try longNumber()
+            }
         }
         step(place - start)
         return VenueNumber(
