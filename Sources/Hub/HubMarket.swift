@@ -130,7 +130,11 @@ extension Hub: MarketEventSink {
         let payload = topics[id.index].show(states[index].book, spare: &spareWindow, into: &levels)
         let end = Int32(levels.count)
         swap(&levels, &topics[id.index].waitingLevels)
-        if let payload { enqueue(payload, stamp, on: id, levels: start..<end) }
+        guard let payload else { return }
+        enqueue(payload, stamp, on: id, levels: start..<end)
+        if case .bookSnapshot = payload, let newest = topics[id.index].waiting.indices.last {
+            topics[id.index].waiting[newest].checksum = topics[id.index].ahead.checksum
+        }
     }
 
     private mutating func enqueue(

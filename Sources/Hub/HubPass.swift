@@ -99,6 +99,7 @@ extension Hub {
             let waiting = topics[id.index].waiting[place]
             let levels = (waiting.levels.lowerBound + base)..<(waiting.levels.upperBound + base)
             append(waiting.payload, waiting.stamp, of: id, levels: levels, into: &pass)
+            if let checksum = waiting.checksum { pass.pushes[pass.pushes.count - 1].checksum = checksum }
         }
         topics[id.index].waiting.removeAll(keepingCapacity: true)
     }

@@ -48,6 +48,8 @@ struct Topic: Sendable {
         var payload: Push.Payload
         /// Where its levels stand in ``waitingLevels``.
         var levels: Range<Int32> = 0..<0
+        /// Of a book's snapshot, which has one wherever in a pass it stands.
+        var checksum: UInt32?
     }
 
     let key: Key

@@ -36,6 +36,9 @@ extension IOLoop {
         case LWS_CALLBACK_SERVER_WRITEABLE, LWS_CALLBACK_CLIENT_WRITEABLE, LWS_CALLBACK_RAW_WRITEABLE:
             drained(id, wsi)
             return 0
+        case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+            goodbyeArrived(id, bytes)
+            return 0
         case LWS_CALLBACK_RAW_RX: return rawArrived(id, bytes)
         case LWS_CALLBACK_RECEIVE_PONG, LWS_CALLBACK_CLIENT_RECEIVE_PONG:
             pongArrived(id, bytes)
@@ -77,12 +80,6 @@ extension IOLoop {
             return 0
         case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
             connectFailed(id, String(decoding: bytes, as: UTF8.self))
-            return 0
-        case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-            if bytes.count >= 2 {
-                let code = UInt16(bytes[0]) << 8 | UInt16(bytes[1])
-                client.closeArrived(code: code, reason: String(decoding: bytes.dropFirst(2), as: UTF8.self))
-            }
             return 0
         case LWS_CALLBACK_RECEIVE_CLIENT_HTTP: return readBody(wsi, for: client)
         case LWS_CALLBACK_RECEIVE_CLIENT_HTTP_READ: return client.bodyArrived(bytes)

@@ -26,11 +26,14 @@ extension IOLoop {
     func requestArrived(_ id: ConnectionID, _ wsi: OpaquePointer) -> Int32 {
         let settings = listeners[Int(sockets[id].listener)].settings
         sockets[id].deadlineNs = 0
+        sockets[id].hasAsked = true
         let reader = RequestReader(wsi: wsi)
         guard let head = AdmissionGate.head(of: reader, isUpgrade: false) else { return -1 }
         if let refusal = refusalForAll(id) { return refuse(wsi, refusal) }
         switch AdmissionGate.judge(head, bodyBytesMost: settings.bodyBytesMost) {
-        case .refuse(let status, let message): return refuse(wsi, .init(status: status, text: message + "\n"))
+        case .refuse(let status, let message):
+            handler?.turnedAway(.badRequest, on: self)
+            return refuse(wsi, .init(status: status, text: message + "\n"))
         case .pass(let bodyBytes):
             let exchange = HTTPExchange(request: request(id, head, reader), bodyBytes: bodyBytes)
             exchange.closes = wantsClose(reader)
@@ -84,12 +87,14 @@ extension IOLoop {
     /// Zero lets it happen. The only place where it can be refused with a status: later refusals hang up without a word.
     func upgradeAsked(_ id: ConnectionID, _ wsi: OpaquePointer) -> Int32 {
         sockets[id].deadlineNs = 0
+        sockets[id].hasAsked = true
         let reader = RequestReader(wsi: wsi)
         // libwebsockets answers an unknown kind of upgrade itself, drops the header, and asks nevertheless.
         guard let head = AdmissionGate.head(of: reader, isUpgrade: true) else { return -1 }
         if let refusal = refusalForAll(id) { return refuse(wsi, refusal) }
         let settings = listeners[Int(sockets[id].listener)].settings
         if case .refuse(let status, let message) = AdmissionGate.judge(head, bodyBytesMost: 0) {
+            handler?.turnedAway(.badRequest, on: self)
             var refusal = HTTPResponse(status: status, text: message + "\n")
             if status == 426 { refusal.headers = [("upgrade", "websocket"), ("sec-websocket-version", "13")] }
             return refuse(wsi, refusal)
@@ -128,6 +133,7 @@ extension IOLoop {
     private func refusalForAll(_ id: ConnectionID) -> HTTPResponse? {
         guard isServing else { return HTTPResponse(status: 503, text: "the hub is stopping\n") }
         guard sockets[id].isSurplus else { return nil }
+        handler?.turnedAway(.tooManyConnections, on: self)
         var full = HTTPResponse(status: 503, text: "too many connections\n")
         full.headers = [("retry-after", "5")]
         return full

@@ -31,6 +31,11 @@ public protocol IOLoopHandler: AnyObject {
     func writable(_ connection: ConnectionID, on loop: IOLoop)
     /// The connection is gone, whoever ended it.
     func closed(_ connection: ConnectionID, on loop: IOLoop)
+    /// The same with the WebSocket code it was closed with: ours, else the peer's, else 1006 for an end without one, which
+    /// is also what libwebsockets makes of text that is not UTF-8 and of frames against RFC 6455.
+    func closed(_ connection: ConnectionID, code: UInt16, on loop: IOLoop)
+    /// A connection ended without having become anything; nothing else is told of it.
+    func turnedAway(_ reason: TurnedAway, on loop: IOLoop)
 
     /// A connection on a listener for raw TCP; `tag` is the listener's.
     func rawOpened(_ connection: ConnectionID, peerAddress: String, tag: UInt8, on loop: IOLoop)
@@ -45,8 +50,22 @@ extension IOLoopHandler {
     public func passDue(on loop: IOLoop) {}
     public func ponged(_ payload: UnsafeRawBufferPointer, from connection: ConnectionID, on loop: IOLoop) {}
     public func writable(_ connection: ConnectionID, on loop: IOLoop) {}
+    public func closed(_ connection: ConnectionID, code: UInt16, on loop: IOLoop) { closed(connection, on: loop) }
+    public func turnedAway(_ reason: TurnedAway, on loop: IOLoop) {}
     public func rawOpened(_ connection: ConnectionID, peerAddress: String, tag: UInt8, on loop: IOLoop) {}
     public func rawReceived(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on loop: IOLoop) {}
+}
+
+/// Why the transport let a connection go before anybody was asked.
+public enum TurnedAway: String, Sendable {
+    /// More connections than ``IOLoop/connectionsMost``.
+    case tooManyConnections = "too_many_connections"
+    /// The request header took longer than it may.
+    case slowHeader = "slow_header"
+    /// It ended before its request header was complete, or that was too long or no HTTP.
+    case noRequest = "no_request"
+    /// The request could be understood in two ways, or says what no request may.
+    case badRequest = "bad_request"
 }
 
 /// The answer to a request to become a WebSocket.

@@ -157,6 +157,7 @@ extension IOLoop {
         if isSurplus, sockets.acceptedCount >= connectionsMost + IOLoop.surplusMost || listener.settings.kind == .rawTCP
         {
             refusedCount += 1
+            handler?.turnedAway(.tooManyConnections, on: self)
             if listener.settings.kind == .rawTCP || listener.settings.tls != nil {
                 ct_answer_and_close(descriptor, nil, 0)
             } else {

@@ -55,6 +55,10 @@ struct Socket {
     /// Accepted above the most, only to be told 503.
     var isSurplus = false
     var isAborting = false
+    /// Whether a whole request header came.
+    var hasAsked = false
+    /// What a WebSocket was closed with, by us or the peer; zero while it was not.
+    var closeCode: UInt16 = 0
     /// When the sweep ends the connection; zero for never.
     var deadlineNs: UInt64 = 0
     var messageBytesMost = 0

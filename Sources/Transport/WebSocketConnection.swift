@@ -49,6 +49,7 @@ extension IOLoop {
     public func close(_ connection: ConnectionID, code: UInt16, reason: String = "") {
         guard sockets.contains(connection), sockets[connection].phase == .open else { return }
         sockets[connection].phase = .closing(code: code)
+        sockets[connection].closeCode = code
         sockets[connection].closeReason = Array(reason.utf8.prefix(123))
         sockets[connection].assembly = []
         sockets[connection].deadlineNs = nowNs + 2_000_000_000
@@ -98,6 +99,10 @@ extension IOLoop {
     /// The time of a connection is over, whatever it was given for.
     func expire(_ id: ConnectionID) {
         if let client = sockets[id].client { client.failure = client.failure ?? .timedOut }
+        if sockets[id].role == .http, !sockets[id].hasAsked {
+            sockets[id].hasAsked = true
+            handler?.turnedAway(.slowHeader, on: self)
+        }
         if sockets[id].phase == .gone, let wsi = sockets[id].wsi {
             // Our close frame may still lie in the peer's queue: no reset.
             lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, Int32(LWS_TO_KILL_ASYNC))
@@ -193,15 +198,30 @@ extension IOLoop {
         }
     }
 
+    /// The peer says goodbye: LWS_CALLBACK_WS_PEER_INITIATED_CLOSE; libwebsockets answers.
+    func goodbyeArrived(_ id: ConnectionID, _ bytes: UnsafeRawBufferPointer) {
+        let code = bytes.count >= 2 ? UInt16(bytes[0]) << 8 | UInt16(bytes[1]) : 1005
+        if let client = sockets[id].client {
+            guard bytes.count >= 2 else { return }
+            client.closeArrived(code: code, reason: String(decoding: bytes.dropFirst(2), as: UTF8.self))
+        } else if sockets[id].closeCode == 0 {
+            sockets[id].closeCode = code
+        }
+    }
+
     /// The last that is heard of a connection: LWS_CALLBACK_WSI_DESTROY.
     func destroyed(_ id: ConnectionID) {
         let socket = sockets[id]
         sockets.remove(id)
         publishCount()
         switch socket.role {
-        case .webSocket: handler?.closed(id, on: self)
+        case .webSocket: handler?.closed(id, code: socket.closeCode == 0 ? 1006 : socket.closeCode, on: self)
         case .raw where socket.wsi != nil: handler?.closed(id, on: self)
         case .webSocketClient, .httpClient: socket.client?.ended(id, on: self)
+        case .http where !socket.hasAsked:
+            // libwebsockets has a timer of its own for the header, which may fire just before ours.
+            let isLate = socket.deadlineNs != 0 && nowNs + 200_000_000 >= socket.deadlineNs
+            handler?.turnedAway(isLate ? .slowHeader : .noRequest, on: self)
         case .http, .raw: break
         }
         endIfEmpty()

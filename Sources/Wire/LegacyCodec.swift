@@ -44,6 +44,11 @@ public enum LegacyCodec {
         do throws(JSONError) {
             root = try JSONDocument(reading: frame, limits: limits).root
         } catch {
+            // Only lists of symbols are that long.
+            if case .tooManyValues = error.problem {
+                let most = "At most \(symbolsMost) symbols in one request are allowed; a wildcard counts as one."
+                return [refused(.tooManySymbols, "The frame has too many values. \(most)")]
+            }
             return [refused(.malformed, "The frame is no JSON that the hub reads: \(error).")]
         }
         switch root.kind {

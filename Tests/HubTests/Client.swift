@@ -144,6 +144,7 @@ struct Client {
             fault("the book at \(number) is \(topic.book), not \(expected)")
         }
         if let checksum = push.checksum, checksum != topic.book.checksum { fault("another checksum: \(push)") }
+        if case .bookSnapshot = push.payload, push.checksum == nil { fault("a snapshot without checksum: \(push)") }
         guard view.delivery == .every, push.previous > 0, push.skipped > 0, push.sequence > topic.last else { return }
         let base = History.window(history.books[Int(push.previous)], view, tick: instrument.tick)
         for hidden in (push.previous + 1)..<push.sequence {

@@ -10,13 +10,17 @@ struct Client {
     var isBatching = false
     /// Whether the connection takes no bytes now; then everything waits in ``outbox`` or is conflated.
     var isBlocked = false
-    /// Whether the close has been asked for: nothing is written or read any more.
-    var isClosing = false
+    /// Why the close has been asked for; nothing is written or read any more then.
+    var closeReason: CloseReason?
+    var isClosing: Bool { closeReason != nil }
     var outbox = Outbox()
     var requests: TokenBucket
     /// When bad frames began to be counted, and how many came since.
     var badFramesSinceNs: Int64
     var badFrameCount = 0
+    /// When requests above the rate began to be counted, and how many came since.
+    var floodSinceNs: Int64
+    var floodCount = 0
     var lastHeardNs: Int64
     var lastSentNs: Int64
     var lastPingNs: Int64
@@ -27,6 +31,7 @@ struct Client {
         self.format = format
         requests = TokenBucket(burst: requestsBurst, atNs: now)
         badFramesSinceNs = now
+        floodSinceNs = now
         lastHeardNs = now
         lastSentNs = now
         lastPingNs = now
@@ -38,12 +43,14 @@ enum CloseReason: UInt16 {
     case policy = 1008
     case tooSlow = 3008
     case silent = 3012
+    case flooding = 3013
 
     var text: String {
         switch self {
         case .policy: "too many bad frames"
         case .tooSlow: "too slow for what must not be lost"
         case .silent: "nothing heard"
+        case .flooding: "too many requests above the rate"
         }
     }
 }

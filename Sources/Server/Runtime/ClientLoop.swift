@@ -45,8 +45,10 @@ package final class ClientLoop: IOLoopHandler {
 
     /// Events taken from the ring before clients are served again.
     private static let eventsMost = 4096
-    /// A client is looked after once in so many sweeps.
-    static let sweepPhases = 10
+    /// A client is looked after once in so many sweeps: once a second, more often where the settings count in less.
+    private var sweepPhases: Int {
+        min(10, max(1, min(settings.heartbeatMs, settings.pingMs, settings.silenceMs / 4) / 200))
+    }
 
     package struct SocketClasses: Sendable {
         package var browser: SocketClass
@@ -236,13 +238,19 @@ package final class ClientLoop: IOLoopHandler {
         metrics.block.add(1, to: metrics[format].open)
     }
 
-    package func closed(_ connection: ConnectionID, on loop: IOLoop) {
+    package func closed(_ connection: ConnectionID, on loop: IOLoop) {}
+
+    package func closed(_ connection: ConnectionID, code: UInt16, on loop: IOLoop) {
         guard let client = client(of: connection) else { return }
+        metrics.block.add(-hub.subscriptionCount(of: client.session), to: metrics[client.format].subscriptions)
+        metrics.count(close: client.closeReason?.rawValue ?? code, client.format)
         hub.close(client.session)
         clients[Int(connection.slot)] = nil
         metrics.block.add(-1, to: metrics[client.format].open)
         if client.isBlocked { metrics.block.add(-1, to: metrics[client.format].blocked) }
     }
+
+    package func turnedAway(_ reason: TurnedAway, on loop: IOLoop) { metrics.count(turnedAway: reason) }
 
     package func writable(_ connection: ConnectionID, on loop: IOLoop) {
         guard client(of: connection) != nil else { return }
@@ -265,9 +273,10 @@ package final class ClientLoop: IOLoopHandler {
     package func sweep(on loop: IOLoop) {
         metrics.beat(atNs: HubClock.monotonicNs)
         if loop.index == 0 { clock.correct(intervalNs: 100_000_000) }
-        sweepPhase = (sweepPhase + 1) % Self.sweepPhases
+        let phases = sweepPhases
+        sweepPhase = (sweepPhase + 1) % phases
         let now = HubClock.monotonicNs
-        for slot in stride(from: sweepPhase, to: clients.count, by: Self.sweepPhases) { lookAfter(slot, now, on: loop) }
+        for slot in stride(from: sweepPhase, to: clients.count, by: phases) { lookAfter(slot, now, on: loop) }
     }
 
     private func lookAfter(_ slot: Int, _ now: Int64, on loop: IOLoop) {
@@ -287,10 +296,9 @@ package final class ClientLoop: IOLoopHandler {
 
     func close(_ slot: Int, _ reason: CloseReason, on loop: IOLoop) {
         guard let client = clients[slot], !client.isClosing else { return }
-        clients[slot]?.isClosing = true
+        clients[slot]?.closeReason = reason
         clients[slot]?.outbox = Outbox()
         hub.setBlocked(true, client.session)
-        metrics.count(close: reason, client.format)
         // A client whose connection takes nothing would never see the frame: it is cut off instead.
         if client.isBlocked {
             loop.abort(client.connection)

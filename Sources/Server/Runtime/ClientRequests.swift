@@ -36,7 +36,7 @@ extension ClientLoop {
         for command in commands {
             switch command.request {
             case .success(let request):
-                if let wait = spendRequest(slot) {
+                if let wait = spendRequest(slot, on: loop) {
                     answer(wait, to: command.id, receivedNs: receivedNs, slot, on: loop)
                 } else {
                     carryOut(request, command.id, receivedNs: receivedNs, slot, on: loop)
@@ -52,7 +52,10 @@ extension ClientLoop {
     private func carryOut(_ request: Request, _ id: UInt32, receivedNs: Int64, _ slot: Int, on loop: IOLoop) {
         guard let client = clients[slot], !client.isClosing else { return }
         pass.removeAll()
+        let before = hub.subscriptionCount(of: client.session)
         let answer = hub.handle(request, from: client.session, requestID: id, into: &pass)
+        let added = hub.subscriptionCount(of: client.session) - before
+        if added != 0 { metrics.block.add(added, to: metrics[client.format].subscriptions) }
         metrics.count(request: request, client.format)
         encode()
         sendReply(answer, to: id, receivedNs: receivedNs, slot, on: loop)
@@ -66,7 +69,7 @@ extension ClientLoop {
     }
 
     private func sendReply(_ answer: Answer, to id: UInt32, receivedNs: Int64, _ slot: Int, on loop: IOLoop) {
-        let facts = serverFacts(for: answer)
+        let facts = serverFacts(for: answer, slot)
         sendFrame(.binary, to: slot, on: loop) { out, now in
             let timing = Timing(receivedNs: UInt64(bitPattern: receivedNs), doneNs: UInt64(bitPattern: now))
             EnhancedCodec.append(reply: id, answer, timing: timing, server: facts, to: &out)
@@ -75,9 +78,18 @@ extension ClientLoop {
     }
 
     /// What a reply says of the hub itself; errors get an id that stands in the log as well.
-    private func serverFacts(for answer: Answer) -> ServerFacts {
+    private func serverFacts(for answer: Answer, _ slot: Int) -> ServerFacts {
         var requestID = ""
-        if case .refused(let refusal) = answer { requestID = note(refusal) }
+        switch answer {
+        case .refused(let refusal): requestID = note(refusal, slot)
+        case .subscribed(let outcomes):
+            // One id for all symbols of a request; the log has the first.
+            for case .failure(let refusal) in outcomes.lazy.map(\.result) {
+                requestID = note(refusal, slot)
+                break
+            }
+        case .connected, .unsubscribed, .listed, .pong: break
+        }
         return ServerFacts(
             version: marketHubVersion,
             epoch: hub.epoch,
@@ -104,7 +116,7 @@ extension ClientLoop {
         for command in LegacyCodec.decode(message, symbolsMost: settings.symbolsPerRequestMost) {
             switch command.request {
             case .success(let request):
-                if let wait = spendRequest(slot) {
+                if let wait = spendRequest(slot, on: loop) {
                     sendError(wait, original: command.original, slot, on: loop)
                 } else {
                     carryOut(request, original: command.original, slot, on: loop)
@@ -125,7 +137,10 @@ extension ClientLoop {
         case .hub(let request, let isBatching):
             if isBatching { clients[slot]?.isBatching = true }
             pass.removeAll()
+            let before = hub.subscriptionCount(of: client.session)
             let answer = hub.handle(request, from: client.session, requestID: 0, into: &pass)
+            let added = hub.subscriptionCount(of: client.session) - before
+            if added != 0 { metrics.block.add(added, to: metrics[client.format].subscriptions) }
             metrics.count(request: request, client.format)
             encode()
             sendAnswer(answer, original: original, slot, on: loop)
@@ -160,7 +175,7 @@ extension ClientLoop {
     }
 
     private func sendError(_ refusal: Refusal, original: String, _ slot: Int, on loop: IOLoop) {
-        let requestID = note(refusal)
+        let requestID = note(refusal, slot)
         sendFrame(.text, to: slot, on: loop) { out, _ in
             LegacyCodec.append(refusal, requestID: requestID, original: original, to: &out)
         }
@@ -171,22 +186,37 @@ extension ClientLoop {
         let receivedNs = clock.nowNs
         for one in joined {
             let slot = slotOfSession[one.session.index]
-            guard clients[slot]?.format == .enhanced else { continue }
+            guard let format = clients[slot]?.format else { continue }
+            if case .success = one.outcome.result { metrics.block.add(1, to: metrics[format].subscriptions) }
+            guard format == .enhanced else { continue }
             sendReply(.subscribed([one.outcome]), to: one.requestID, receivedNs: receivedNs, slot, on: loop)
         }
     }
 
     // MARK: Bounds
 
-    private func spendRequest(_ slot: Int) -> Refusal? {
+    private func spendRequest(_ slot: Int, on loop: IOLoop) -> Refusal? {
         let waitMs = clients[slot]?.requests.take(
             perSecond: settings.requestsPerSecondMost,
             burst: settings.requestsBurstMost,
             atNs: HubClock.monotonicNs
         )
         guard let waitMs = waitMs ?? nil else { return nil }
+        countFlood(slot, on: loop)
         let text = "At most \(settings.requestsPerSecondMost) requests a second; wait \(waitMs) ms."
         return Refusal(.rateLimited, text, retryAfterMs: waitMs)
+    }
+
+    /// Closes a client that was told to wait as often within a minute as it may ask at once, and goes on.
+    private func countFlood(_ slot: Int, on loop: IOLoop) {
+        guard let client = clients[slot], !client.isClosing else { return }
+        let now = HubClock.monotonicNs
+        if now - client.floodSinceNs > 60_000_000_000 {
+            clients[slot]?.floodSinceNs = now
+            clients[slot]?.floodCount = 0
+        }
+        clients[slot]?.floodCount += 1
+        if client.floodCount + 1 > settings.requestsBurstMost { close(slot, .flooding, on: loop) }
     }
 
     /// Closes a client that sends too much nonsense.
@@ -203,8 +233,9 @@ extension ClientLoop {
     }
 
     /// Gives a refusal an id and writes it into the log under that.
-    private func note(_ refusal: Refusal) -> String {
+    private func note(_ refusal: Refusal, _ slot: Int) -> String {
         let id = requestIDs.make()
+        if let client = clients[slot] { metrics.count(refusal: refusal, client.format) }
         log.info(
             "request-refused",
             [

@@ -1,4 +1,5 @@
 import Hub
+import Transport
 
 /// What one I/O loop counts.
 package final class LoopMetrics {
@@ -71,8 +72,14 @@ package final class LoopMetrics {
         block.add(to: registry.counter(.badFrames, self[format].name, badFrame.reason))
     }
 
-    func count(close: CloseReason, _ format: Format) {
-        block.add(to: registry.counter(.connectionsClosed, self[format].name, String(close.rawValue)))
+    /// Codes that a client makes up count as one, so that nobody fills the metrics.
+    func count(close code: UInt16, _ format: Format) {
+        let isKnown = code >= 1000 && code <= 1015 || CloseReason(rawValue: code) != nil
+        block.add(to: registry.counter(.connectionsClosed, self[format].name, isKnown ? String(code) : "other"))
+    }
+
+    func count(turnedAway reason: TurnedAway) {
+        block.add(to: registry.counter(.connectionsRefused, "http", reason.rawValue))
     }
 
     func count(refusedUpgrade reason: String) {

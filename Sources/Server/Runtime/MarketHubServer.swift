@@ -203,15 +203,15 @@ final class MarketHubServer {
     func start() {
         guard let feedLoop, let feed else { return }
         health.setPhase(.serving)
+        // Before any thread runs, so that the first client finds the instruments that are known from the start.
+        feed.start(on: feedLoop)
         for loop in loops {
+            loop.wake()
             let name = "io\(loop.index)"
             threads.append(JoinableThread(name: name) { loop.run() })
         }
         threads.append(
-            JoinableThread(name: "feed") {
-                feed.start(on: feedLoop)
-                feedLoop.run()
-            }
+            JoinableThread(name: "feed") { feedLoop.run() }
         )
     }
 

@@ -1,0 +1,219 @@
+"""Clients that stop reading: they alone pay for it, and what they are told afterwards is right."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from clients import CHANNELS, CONFLATE, EVERY, LATEST, ClientFrame, Enhanced, Legacy, ServerFrame, wait_for
+from following import Followers
+from hub import Hub
+from raw import BINARY, CLOSE, PING, PONG, TEXT, RawSocket
+from watching import metrics, resident_bytes
+
+FAST = {"sources.synthetic.eventsPerSecond": 20_000}
+MEGABYTE = 1 << 20
+
+
+class Sleeper:
+    """A client of the enhanced channel that reads only when told to, through a small window."""
+
+    def __init__(self, hub: Hub, *subscriptions: dict[str, Any]) -> None:
+        self.peer = RawSocket(hub, receive_bytes=16_384)
+        assert self.peer.upgrade("/ws/v2")[0] == 101
+        frame = ClientFrame()
+        for number, subscription in enumerate(subscriptions):
+            frame.commands.add(id=number + 1, subscribe={"symbols": ["*"], **subscription})
+        self.peer.frame(BINARY, frame.SerializeToString())
+        self.followers = Followers()
+        self.code: int | None = None
+
+    def read_on(self) -> bool:
+        """Takes one frame and checks it; false when the hub closed."""
+        try:
+            kind, payload = self.peer.next_frame()
+        except (EOFError, ConnectionResetError):
+            self.code = 1006
+            return False
+        if kind == CLOSE:
+            self.code = int.from_bytes(payload[:2], "big")
+            return False
+        if kind == PING:
+            self.peer.frame(PONG, payload)
+        elif kind == BINARY:
+            frame = ServerFrame.FromString(payload)
+            for reply in frame.replies:
+                self.followers.add([result.topic for result in reply.subscribe.results])
+            self.followers.take(frame.pushes)
+        return True
+
+
+ALL_EVERY = [{"channel": number, "delivery": EVERY} for number in CHANNELS.values()]
+ALL_CONFLATED = [
+    {"channel": number, "delivery": EVERY if name == "status" else CONFLATE} for name, number in CHANNELS.items()
+]
+
+
+class Reader:
+    """A client that keeps reading in a thread of its own, and notes its longest silence."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.client = Enhanced(hub)
+        self.followers = Followers()
+        self.followers.add(self.client.subscribe("ticker", "*", delivery=LATEST, interval_ms=50))
+        self.followers.add(self.client.subscribe("trades", "*"))
+        self.longest_silence = 0.0
+        self.failure: BaseException | None = None
+        self.is_done = threading.Event()
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        heard = time.monotonic()
+        try:
+            while not self.is_done.is_set():
+                pushes = self.client.take(10)
+                now = time.monotonic()
+                self.longest_silence = max(self.longest_silence, now - heard)
+                heard = now
+                self.followers.take(pushes)
+        except BaseException as failure:
+            self.failure = failure
+
+    def finish(self) -> None:
+        self.is_done.set()
+        self.thread.join()
+        self.client.close()
+        assert self.failure is None, self.failure
+        assert self.longest_silence < 2, f"the reading client heard nothing for {self.longest_silence:.1f} s"
+
+
+@pytest.mark.settings(FAST)
+def test_who_stops_reading_under_every_is_closed_with_3008_and_costs_nobody_else(hub: Hub) -> None:
+    reader = Reader(hub)
+    before = resident_bytes(hub)
+    sleepers = [Sleeper(hub, *ALL_EVERY) for _ in range(10)]
+    most = before
+
+    def are_closed() -> bool:
+        nonlocal most
+        most = max(most, resident_bytes(hub))
+        return metrics(hub)("market_hub_connections_closed_total", channel="enhanced", code="3008") == len(sleepers)
+
+    wait_for(are_closed, "all that sleep are closed", seconds=30)
+    # A queue of a mebibyte for each, which may double while it grows, and what the hub needs anyway.
+    assert most - before < len(sleepers) * 3 * MEGABYTE + 32 * MEGABYTE, f"{(most - before) / MEGABYTE:.0f} MiB"
+    for sleeper in sleepers:
+        # Whatever still reached them fits together, up to the cut.
+        while sleeper.read_on():
+            pass
+        assert sleeper.code in (3008, 1006)
+        sleeper.peer.socket.close()
+    assert metrics(hub)("market_hub_clients_blocked") == 0
+    reader.finish()
+
+
+@pytest.mark.settings(FAST)
+def test_who_stops_reading_conflated_gets_the_newest_when_it_reads_again(hub: Hub) -> None:
+    reader = Reader(hub)
+    sleepers = [Sleeper(hub, *ALL_CONFLATED) for _ in range(10)]
+    wait_for(lambda: metrics(hub)("market_hub_clients_blocked", channel="enhanced") == len(sleepers), "all are blocked")
+    before = resident_bytes(hub)
+    sent = metrics(hub)("market_hub_feed_events_total")
+    wait_for(lambda: metrics(hub)("market_hub_feed_events_total") > sent + 40_000, "much has happened since")
+    assert resident_bytes(hub) - before < 16 * MEGABYTE, "it is kept for those who sleep"
+    assert metrics(hub)("market_hub_connections_closed_total", code="3008") == 0
+    newest = {one.topic.instrument.id: one.sequence for one in reader.followers.of_channel(CHANNELS["trades"])}
+    sleeper = sleepers[0]
+    deadline = time.monotonic() + 20
+
+    def is_up_to_date() -> bool:
+        told = {one.topic.instrument.id: one.sequence or 0 for one in sleeper.followers.of_channel(CHANNELS["trades"])}
+        return all(told.get(instrument, 0) >= sequence for instrument, sequence in newest.items())
+
+    while not is_up_to_date():
+        assert time.monotonic() < deadline, "it does not catch up"
+        assert sleeper.read_on(), f"closed with {sleeper.code}"
+    for name in ("book", "ticker", "trades"):
+        assert sum(one.skipped_count for one in sleeper.followers.of_channel(CHANNELS[name])) > 100, name
+    assert all(one.checksum_count > 1 for one in sleeper.followers.of_channel(CHANNELS["book"]))
+    # And on it goes.
+    pushes = sum(one.push_count for one in sleeper.followers.by_id.values())
+    while sum(one.push_count for one in sleeper.followers.by_id.values()) < pushes + 500:
+        assert sleeper.read_on(), f"closed with {sleeper.code}"
+    for one in sleepers:
+        one.peer.socket.close()
+    reader.finish()
+
+
+@pytest.mark.settings(FAST)
+def test_a_sleeping_legacy_client_is_never_closed_for_it(hub: Hub) -> None:
+    with RawSocket(hub, receive_bytes=16_384) as sleeper, Legacy(hub) as living:
+        assert sleeper.upgrade("/ws")[0] == 101
+        for channel in ("marketData", "ticker", "trades", "book"):
+            sleeper.frame(TEXT, b'{"type":"subscribe","channel":"%s","symbol":"*"}' % channel.encode())
+        wait_for(lambda: metrics(hub)("market_hub_clients_blocked", channel="legacy") == 1, "it is blocked")
+        sent = metrics(hub)("market_hub_feed_events_total")
+        wait_for(lambda: metrics(hub)("market_hub_feed_events_total") > sent + 40_000, "much has happened since")
+        living.pong(1)
+        seen = 0
+        while seen < 5_000:
+            kind, _ = sleeper.next_frame()
+            assert kind == TEXT
+            seen += 1
+        assert metrics(hub)("market_hub_connections_open", channel="legacy") == 2
+
+
+# ---- idle clients -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.settings({"hub.heartbeatMs": 300})
+def test_an_idle_client_gets_heartbeats_that_name_what_changed(hub: Hub) -> None:
+    with Enhanced(hub) as client:
+        assert client.ask(connect={}).connect.heartbeat_ms == 300
+        frame = client.frame()
+        assert frame.HasField("heartbeat") and not frame.pushes and not frame.heartbeat.topics
+        assert abs(frame.sent_ns / 1e9 - time.time()) < 5
+        # One push at once and the next in a minute: the heartbeat tells of the first.
+        (topic,) = client.subscribe("ticker", "BTC-USD", delivery=LATEST, interval_ms=60_000)
+        (push,) = client.until(bool)
+        frame = client.frame()
+        while not frame.heartbeat.topics:
+            assert frame.HasField("heartbeat"), frame
+            frame = client.frame()
+        assert [(one.topic, one.sequence) for one in frame.heartbeat.topics] == [(topic.id, push.sequence)]
+
+
+@pytest.mark.settings({"hub.pingMs": 200, "hub.silenceMs": 1500})
+def test_who_answers_pings_is_not_silent(hub: Hub) -> None:
+    with RawSocket(hub) as answering, RawSocket(hub) as silent:
+        assert answering.upgrade("/ws")[0] == silent.upgrade("/ws")[0] == 101
+        begun = time.monotonic()
+        pings = 0
+        while time.monotonic() - begun < 3:
+            kind, payload = answering.next_frame()
+            assert kind == PING, (kind, payload)
+            answering.frame(PONG, payload)
+            pings += 1
+        assert pings >= 4, "hardly a ping"
+        assert silent.close_code() == 3012
+        answering.frame(TEXT, b'{"type":"ping"}')
+        while answering.next_frame() != (TEXT, b'{"type":"pong"}'):
+            pass
+
+
+def test_any_frame_counts_as_life(start_hub: Callable[..., Hub]) -> None:
+    hub = start_hub({"hub.pingMs": 400, "hub.silenceMs": 1200})
+    with RawSocket(hub) as peer:
+        assert peer.upgrade("/ws")[0] == 101
+        begun = time.monotonic()
+        while time.monotonic() - begun < 2.5:
+            peer.frame(TEXT, b'{"type":"ping"}')
+            # Pings are left unanswered.
+            while peer.next_frame() != (TEXT, b'{"type":"pong"}'):
+                pass
+            time.sleep(0.2)  # The pace of this client, not a wait for anything.
