@@ -75,7 +75,7 @@ private func reload(
     return read
 }
 
-private func blockSignals() -> sigset_t {
+func blockSignals() -> sigset_t {
     signal(SIGPIPE, SIG_IGN)
     var signals = sigset_t()
     sigemptyset(&signals)
@@ -85,7 +85,7 @@ private func blockSignals() -> sigset_t {
 }
 
 /// The next signal, or 0 when `mostNs` have passed without one; nil waits for ever.
-private func waitForSignal(_ signals: sigset_t, mostNs: Int64?) -> Int32 {
+func waitForSignal(_ signals: sigset_t, mostNs: Int64?) -> Int32 {
     var signals = signals
     while true {
         guard let mostNs else {
