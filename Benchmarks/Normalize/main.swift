@@ -38,7 +38,12 @@ func nowNs() -> Int64 {
 }
 
 /// Makes books of requested snapshots live from the first update on: the recording of messages alone has no snapshot.
-func seed(_ feed: inout VenueFeed, _ instruments: inout InstrumentTable, _ sink: inout CountingSink, _ first: VenueFrame) {
+func seed(
+    _ feed: inout VenueFeed,
+    _ instruments: inout InstrumentTable,
+    _ sink: inout CountingSink,
+    _ first: VenueFrame
+) {
     for case .book(let book) in first.messages {
         let lastID = feed.dialect.venue == "binance" ? book.firstID - 1 : book.firstID
         var body = "{\"lastUpdateId\":\(lastID),\"bids\":[],\"asks\":[]}"

@@ -8,5 +8,7 @@ public struct FuzzProperty: Sendable {
 
 /// Every property, in the order in which `Scripts/fuzz` runs them.
 public let fuzzProperties: [FuzzProperty] = [
-    .decimal
+    .decimal,
+    .enhancedFrame,
+    .legacyFrame,
 ]

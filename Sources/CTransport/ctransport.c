@@ -72,19 +72,13 @@ int ct_listen(const char *host, uint16_t port, int backlog) {
   if (address.ss_family == AF_INET6) setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
   // The first bind is exclusive: it fails when anybody listens there, even one who would share. Sharing is allowed
   // only afterwards, so a foreign holder is noticed and nobody can slip in between.
-  int bound = bind(descriptor, (struct sockaddr *)&address, length);
-  if (bound && errno == EADDRINUSE && held_by_this_process(&address, length)) {
-    setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes);
-    bound = bind(descriptor, (struct sockaddr *)&address, length);
-  } else if (!bound) {
-    setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes);
-  }
-  if (bound || listen(descriptor, backlog)) {
-    failure = -errno;
-    close(descriptor);
-    return failure;
-  }
-  return descriptor;
+  failure = bind(descriptor, (struct sockaddr *)&address, length) ? -errno : 0;
+  setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes);
+  if (failure == -EADDRINUSE && held_by_this_process(&address, length))
+    failure = bind(descriptor, (struct sockaddr *)&address, length) ? -errno : 0;
+  if (!failure && listen(descriptor, backlog)) failure = -errno;
+  if (failure) close(descriptor);
+  return failure ? failure : descriptor;
 }
 
 uint16_t ct_bound_port(int descriptor) {

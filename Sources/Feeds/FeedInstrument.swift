@@ -60,6 +60,24 @@ struct FeedInstrument: Sendable {
         return false
     }
 
+    /// Applies changes, of which then remain those that changed something, and those that fell out of the depth.
+    ///
+    /// - Returns: the top of the book afterwards.
+    mutating func apply(_ changes: inout [LevelChange], depthMost: Int, lastID: UInt64) -> Quote {
+        self.lastID = lastID
+        awaitsFirst = false
+        var kept = 0
+        for index in changes.indices where book.apply(changes[index]) {
+            if kept != index { changes[kept] = changes[index] }
+            kept += 1
+        }
+        if kept < changes.count { changes.removeLast(changes.count - kept) }
+        for side in Side.allCases where book.depth(of: side) > depthMost {
+            book.truncate(side, to: depthMost) { changes.append(LevelChange(side, price: $0.price, quantity: .zero)) }
+        }
+        return Quote(of: book)
+    }
+
     mutating func forgetBook() {
         book.removeAll()
         waiting = WaitingUpdates()
@@ -85,7 +103,7 @@ struct WaitingUpdates: Sendable {
     /// - Returns: false when some had to go.
     mutating func add(
         _ book: VenueBook,
-        _ levels: ArraySlice<VenueLevel>,
+        _ levels: Span<VenueLevel>,
         receivedNs: Int64,
         _ limits: VenueFeed.Limits
     ) -> Bool {
@@ -96,7 +114,11 @@ struct WaitingUpdates: Sendable {
             levelCount = updates.reduce(0) { $0 + $1.levels.count }
         }
         guard levels.count <= limits.waitingLevelsMost else { return false }
-        updates.append(Update(book: book, levels: Array(levels), receivedNs: receivedNs))
+        let kept = [VenueLevel](unsafeUninitializedCapacity: levels.count) { buffer, count in
+            for index in levels.indices { buffer.initializeElement(at: index, to: levels[index]) }
+            count = levels.count
+        }
+        updates.append(Update(book: book, levels: kept, receivedNs: receivedNs))
         levelCount += levels.count
         return isRoom
     }

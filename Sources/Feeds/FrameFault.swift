@@ -13,9 +13,9 @@ public enum FrameFault: Error, Hashable, Sendable {
     /// A date or time that is none, or is outside 1970 to 2261.
     case badTime(offset: Int)
     /// The message lacks a field it cannot be understood without.
-    case missing(field: String)
+    case missing(field: FieldName)
     /// A field has another type or value than the venue documents.
-    case wrong(field: String)
+    case wrong(field: FieldName)
     /// A kind of message that the dialect does not know.
     case unknownMessage
     /// A book update for an instrument nobody subscribed to, or a name that is no name.
@@ -26,6 +26,19 @@ public enum FrameFault: Error, Hashable, Sendable {
     case negativeQuantity
     /// A number that does not fit 64 bits at the instrument's scale.
     case outOfRange
+
+    /// The name of a field, as the venue spells it; a literal, so that faults own no memory.
+    public struct FieldName: Hashable, Sendable, ExpressibleByStringLiteral, CustomStringConvertible {
+        private let literal: StaticString
+
+        public init(stringLiteral literal: StaticString) { self.literal = literal }
+
+        public var description: String { literal.description }
+
+        public static func == (left: FieldName, right: FieldName) -> Bool { left.description == right.description }
+
+        public func hash(into hasher: inout Hasher) { hasher.combine(description) }
+    }
 
     /// One word for counters and reports.
     public var name: String {

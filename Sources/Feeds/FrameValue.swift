@@ -15,12 +15,11 @@ public struct FrameValue: Hashable, Sendable, BitwiseCopyable {
 
     public var isPresent: Bool { end > start }
 
-    @inline(__always)
-    public func isString(in text: UnsafeRawBufferPointer) -> Bool { isPresent && text[start] == UInt8(ascii: "\"") }
+    @inline(always)
+    func isString(in text: UnsafeRawBufferPointer) -> Bool { isPresent && text[start] == UInt8(ascii: "\"") }
 
     /// The bytes between the quotes of a string, all bytes of another value; escapes stay as they are.
-    @inline(__always)
-    public func bytes(in text: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    func bytes(in text: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         guard isPresent else { return UnsafeRawBufferPointer(start: nil, count: 0) }
         return isString(in: text)
             ? UnsafeRawBufferPointer(rebasing: text[(start + 1)..<(end - 1)])
@@ -28,20 +27,30 @@ public struct FrameValue: Hashable, Sendable, BitwiseCopyable {
     }
 
     /// Whether this is the string `wanted`, written without escapes.
-    @inline(__always)
-    public func equals(_ wanted: StaticString, in text: UnsafeRawBufferPointer) -> Bool {
+    @inline(always)
+    func equals(_ wanted: StaticString, in text: UnsafeRawBufferPointer) -> Bool {
         let count = wanted.utf8CodeUnitCount
-        guard end - start == count + 2, text[start] == UInt8(ascii: "\"") else { return false }
-        for index in 0..<count where text[start + 1 + index] != wanted.utf8Start[index] { return false }
-        return true
+        guard end &- start == count &+ 2 else { return false }
+        return isEqual(wanted, at: start &+ 1, in: text) && isString(in: text)
     }
 
     /// Whether this is the word `wanted` without quotes, as in `true`.
-    @inline(__always)
-    public func isWord(_ wanted: StaticString, in text: UnsafeRawBufferPointer) -> Bool {
+    @inline(always)
+    func isWord(_ wanted: StaticString, in text: UnsafeRawBufferPointer) -> Bool {
         let count = wanted.utf8CodeUnitCount
         guard end - start == count else { return false }
-        for index in 0..<count where text[start + index] != wanted.utf8Start[index] { return false }
+        return isEqual(wanted, at: start, in: text)
+    }
+
+    @inline(always)
+    private func isEqual(_ wanted: StaticString, at place: Int, in text: UnsafeRawBufferPointer) -> Bool {
+        guard let base = text.baseAddress else { return false }
+        let bytes = (base + place).assumingMemoryBound(to: UInt8.self)
+        var index = 0
+        while index < wanted.utf8CodeUnitCount {
+            guard bytes[index] == wanted.utf8Start[index] else { return false }
+            index &+= 1
+        }
         return true
     }
 

@@ -272,7 +272,9 @@ public struct LineFeed: Sendable {
     }
 
     /// Reads any bytes as a fuzzer gives them, cut into reads as their first byte says.
-    package static func fuzz(_ bytes: UnsafeRawBufferPointer) {
+    ///
+    /// Public because the fuzzers are a package of their own. Beyond not trapping, it holds the feed to its bounds.
+    public static func fuzz(_ bytes: UnsafeRawBufferPointer) {
         struct Silence: MarketEventSink {
             mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {}
         }

@@ -45,14 +45,27 @@ struct SymbolIndex: Sendable {
     private func isName(_ name: UnsafeRawBufferPointer, at place: Int) -> Bool {
         let entry = entries[place]
         guard entry.count == name.count else { return false }
-        for index in 0..<name.count where bytes[entry.offset + index] != name[index] { return false }
-        return true
+        return bytes.withUnsafeBytes { bytes in
+            var index = 0
+            while index < name.count {
+                guard bytes[entry.offset &+ index] == name[index] else { return false }
+                index &+= 1
+            }
+            return true
+        }
     }
 
-    /// FNV-1a, folded because the table looks at the low bits.
+    /// Mixes the first and the last eight bytes, which overlap in all usual names; the rest is left to the comparison.
     private static func hash(_ name: UnsafeRawBufferPointer) -> UInt64 {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in name { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        var (first, last) = (UInt64(0), UInt64(0))
+        if name.count >= 8 {
+            first = name.loadUnaligned(as: UInt64.self)
+            last = name.loadUnaligned(fromByteOffset: name.count - 8, as: UInt64.self)
+        } else {
+            for byte in name { first = first << 8 | UInt64(byte) }
+        }
+        let mixed = (first ^ UInt64(name.count)) &* 0x9E37_79B9_7F4A_7C15
+        let hash = (mixed ^ last) &* 0xD6E8_FEB8_6659_FD93
         return hash ^ (hash >> 32)
     }
 }

@@ -10,13 +10,15 @@ extension VenueFeed {
         _ actions: inout [FeedAction],
         _ sink: inout some VenueFeedSink
     ) throws(FrameFault) {
-        let own = levels[message.levels]
-        // Where snapshots come in the stream, an update cannot introduce an instrument: nobody subscribed to it.
-        if !message.isSnapshot, !rules.book.isRequested, place(of: message.symbol, arrival) == nil {
-            throw .unknownSymbol
+        let own = levels.span.extracting(message.levels)
+        let place: Int
+        if let known = self.place(of: message.symbol, arrival) {
+            place = known
+        } else {
+            // Where snapshots come in the stream, an update cannot introduce an instrument: nobody subscribed to it.
+            guard message.isSnapshot || rules.book.isRequested else { throw .unknownSymbol }
+            place = try follow(message.symbol, scales: scales(of: own), arrival, &instruments, &sink)
         }
-        let needed = place(of: message.symbol, arrival) == nil ? scales(of: own) : Scales()
-        let place = try follow(message.symbol, scales: needed, arrival, &instruments, &sink)
         if message.isSnapshot {
             try take(snapshot: message, own, place, arrival, &instruments, &actions, &sink)
         } else {
@@ -28,7 +30,7 @@ extension VenueFeed {
 
     private mutating func take(
         snapshot message: VenueBook,
-        _ levels: ArraySlice<VenueLevel>,
+        _ levels: Span<VenueLevel>,
         _ place: Int,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
@@ -90,7 +92,7 @@ extension VenueFeed {
         for update in waiting.updates {
             var past = arrival
             past.receivedNs = update.receivedNs
-            try take(update: update.book, update.levels[...], place, past, &instruments, &actions, &sink)
+            try take(update: update.book, update.levels.span, place, past, &instruments, &actions, &sink)
         }
     }
 
@@ -170,7 +172,7 @@ extension VenueFeed {
 
     private mutating func take(
         update message: VenueBook,
-        _ levels: ArraySlice<VenueLevel>,
+        _ levels: Span<VenueLevel>,
         _ place: Int,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
@@ -184,7 +186,7 @@ extension VenueFeed {
             counters.unusedUpdates += 1
             return
         }
-        switch continuity(of: message, with: followed[place]) {
+        switch continuity(of: message, after: followed[place].lastID, isFirst: followed[place].awaitsFirst) {
         case .follows: break
         case .isKnown:
             counters.repeatedUpdates += 1
@@ -200,9 +202,9 @@ extension VenueFeed {
             resync(place, .gap, atNs: arrival.receivedNs, &actions, &sink)
             throw error
         }
-        applyChanges(place, depth: message.depth)
-        followed[place].lastID = message.lastID
-        followed[place].awaitsFirst = false
+        counters.levels += changes.count
+        let depth = min(message.depth ?? limits.levelsMost, limits.levelsMost)
+        let top = followed[place].apply(&changes, depthMost: depth, lastID: message.lastID)
         counters.bookUpdates += 1
         var flags = flags(eventNs: message.eventNs)
         guard compareChecksum(message, place, &flags) else {
@@ -214,22 +216,21 @@ extension VenueFeed {
             eventNs: message.eventNs,
             receivedNs: arrival.receivedNs,
             venueSequence: message.lastID,
-            payload: .bookDelta(top: Quote(of: followed[place].book))
+            payload: .bookDelta(top: top)
         )
         sink.receive(event, levels: changes.span)
-        watchCrossing(place, atNs: arrival.receivedNs, &actions, &sink)
+        watchCrossing(place, top, atNs: arrival.receivedNs, &actions, &sink)
     }
 
-    private func continuity(of message: VenueBook, with instrument: FeedInstrument) -> Continuity {
-        let last = instrument.lastID
+    private func continuity(of message: VenueBook, after last: UInt64, isFirst: Bool) -> Continuity {
         switch rules.book {
         case .inStream: return .follows
         case .requestedThenContiguous:
             if message.lastID <= last { return .isKnown }
-            if instrument.awaitsFirst { return message.firstID <= last + 1 ? .follows : .isGap }
+            if isFirst { return message.firstID <= last + 1 ? .follows : .isGap }
             return message.firstID == last + 1 ? .follows : .isGap
         case .requestedThenChained:
-            if instrument.awaitsFirst {
+            if isFirst {
                 if message.lastID < last { return .isKnown }
                 return message.firstID <= last ? .follows : .isGap
             }
@@ -241,7 +242,7 @@ extension VenueFeed {
     /// Keeps an update until the snapshot comes, where it will be needed then.
     private mutating func wait(
         _ message: VenueBook,
-        _ levels: ArraySlice<VenueLevel>,
+        _ levels: Span<VenueLevel>,
         _ place: Int,
         _ arrival: Arrival,
         _ actions: inout [FeedAction],
@@ -264,33 +265,15 @@ extension VenueFeed {
         }
     }
 
-    /// Applies `changes`, which then hold only those that changed something, and those that fell out of the depth.
-    private mutating func applyChanges(_ place: Int, depth: Int?) {
-        counters.levels += changes.count
-        let most = min(depth ?? limits.levelsMost, limits.levelsMost)
-        Self.apply(&changes, to: &followed[place].book, most)
-    }
-
-    private static func apply(_ changes: inout [LevelChange], to book: inout OrderBook, _ most: Int) {
-        var kept = 0
-        for index in changes.indices where book.apply(changes[index]) {
-            if kept != index { changes[kept] = changes[index] }
-            kept += 1
-        }
-        changes.removeLast(changes.count - kept)
-        for side in Side.allCases where book.depth(of: side) > most {
-            book.truncate(side, to: most) { changes.append(LevelChange(side, price: $0.price, quantity: .zero)) }
-        }
-    }
-
     private mutating func watchCrossing(
         _ place: Int,
+        _ top: Quote,
         atNs now: Int64,
         _ actions: inout [FeedAction],
         _ sink: inout some VenueFeedSink
     ) {
-        guard followed[place].book.isCrossed else {
-            followed[place].crossedSinceNs = 0
+        guard !top.bid.quantity.isZero, !top.ask.quantity.isZero, top.bid.price >= top.ask.price else {
+            if followed[place].crossedSinceNs != 0 { followed[place].crossedSinceNs = 0 }
             return
         }
         if followed[place].crossedSinceNs == 0 { followed[place].crossedSinceNs = now }
@@ -314,18 +297,20 @@ extension VenueFeed {
     // MARK: Units
 
     /// Decimals that the levels of a message need.
-    private func scales(of levels: ArraySlice<VenueLevel>) -> Scales {
+    private func scales(of levels: Span<VenueLevel>) -> Scales {
         let isWritten = rules.decimals == .written
-        return levels.reduce(into: Scales()) { scales, level in
-            let (price, quantity) = (level.price, level.quantity)
+        var scales = Scales()
+        for index in levels.indices {
+            let (price, quantity) = (levels[index].price, levels[index].quantity)
             scales.price = max(scales.price, isWritten ? max(price.scale, price.written) : price.scale)
             scales.quantity = max(scales.quantity, isWritten ? max(quantity.scale, quantity.written) : quantity.scale)
         }
+        return scales
     }
 
     /// Fills `changes` with the levels in the instrument's units, which grow when they must.
     private mutating func convert(
-        _ levels: ArraySlice<VenueLevel>,
+        _ levels: Span<VenueLevel>,
         _ place: Int,
         _ eventNs: Int64,
         _ arrival: Arrival,
@@ -338,13 +323,14 @@ extension VenueFeed {
     }
 
     private mutating func convert(
-        _ levels: ArraySlice<VenueLevel>,
+        _ levels: Span<VenueLevel>,
         _ priceScale: UInt8,
         _ quantityScale: UInt8
     ) -> Bool {
-        changes.removeAll(keepingCapacity: true)
+        if !changes.isEmpty { changes.removeAll(keepingCapacity: true) }
         let isWritten = rules.decimals == .written
-        for level in levels {
+        for index in levels.indices {
+            let level = levels[index]
             guard let ticks = level.price.units(atScale: priceScale),
                 let lots = level.quantity.units(atScale: quantityScale),
                 lots >= 0, !isWritten || (level.price.written <= priceScale && level.quantity.written <= quantityScale)

@@ -15,10 +15,6 @@ extension VenueFeed {
         }
     }
 
-    func scales(prices: VenueNumber..., quantities: VenueNumber...) -> Scales {
-        Scales(price: prices.map(needed).max() ?? 0, quantity: quantities.map(needed).max() ?? 0)
-    }
-
     mutating func handle(
         _ trade: VenueTrade,
         _ arrival: Arrival,
@@ -26,7 +22,7 @@ extension VenueFeed {
         _ sink: inout some VenueFeedSink
     ) throws(FrameFault) {
         guard let id = TradeID(trade.id.bytes(in: arrival.text)) else { throw .wrong(field: "trade_id") }
-        let scales = scales(prices: trade.price, quantities: trade.quantity)
+        let scales = Scales(price: needed(trade.price), quantity: needed(trade.quantity))
         let place = try follow(trade.symbol, scales: scales, arrival, &instruments, &sink)
         try fit(scales, place, trade.eventNs, arrival, &instruments, &sink)
         let price = try price(trade.price, place)
@@ -56,7 +52,10 @@ extension VenueFeed {
         guard quote.sizes != nil || passesQuotesWithoutSize else { return }
         let none = VenueNumber(digits: 0, scale: 0, written: 0)
         let (bidSize, askSize) = (quote.sizes?.bid ?? none, quote.sizes?.ask ?? none)
-        let scales = scales(prices: quote.bid, quote.ask, quantities: bidSize, askSize)
+        let scales = Scales(
+            price: max(needed(quote.bid), needed(quote.ask)),
+            quantity: max(needed(bidSize), needed(askSize))
+        )
         let place = try follow(quote.symbol, scales: scales, arrival, &instruments, &sink)
         try fit(scales, place, quote.eventNs, arrival, &instruments, &sink)
         let top = Quote(
@@ -81,12 +80,9 @@ extension VenueFeed {
         _ instruments: inout InstrumentTable,
         _ sink: inout some VenueFeedSink
     ) throws(FrameFault) {
-        let scales = scales(
-            prices: candle.open,
-            candle.high,
-            candle.low,
-            candle.close,
-            quantities: candle.volume
+        let scales = Scales(
+            price: max(needed(candle.open), needed(candle.high), needed(candle.low), needed(candle.close)),
+            quantity: needed(candle.volume)
         )
         let place = try follow(candle.symbol, scales: scales, arrival, &instruments, &sink)
         try fit(scales, place, candle.eventNs, arrival, &instruments, &sink)

@@ -6,8 +6,8 @@ public struct VenueLevel: Hashable, Sendable, BitwiseCopyable {
     public var quantity: VenueNumber
     public var side: Side
 
-    @inline(__always)
-    public init(_ side: Side, price: VenueNumber, quantity: VenueNumber) {
+    @inline(always)
+    init(_ side: Side, price: VenueNumber, quantity: VenueNumber) {
         self.side = side
         self.price = price
         self.quantity = quantity
@@ -104,8 +104,8 @@ public struct VenueFrame: Sendable {
 
     /// Empties the frame for the next message.
     public mutating func clear() {
-        messages.removeAll(keepingCapacity: true)
-        levels.removeAll(keepingCapacity: levels.capacity <= Self.levelsKeptMost)
+        if !messages.isEmpty { messages.removeAll(keepingCapacity: true) }
+        if !levels.isEmpty { levels.removeAll(keepingCapacity: levels.capacity <= Self.levelsKeptMost) }
     }
 }
 
@@ -129,20 +129,20 @@ extension JSONScanner {
     }
 
     /// The number that a kept value is.
-    func number(in value: FrameValue, named field: String) throws(FrameFault) -> VenueNumber {
+    func number(in value: FrameValue, named field: FrameFault.FieldName) throws(FrameFault) -> VenueNumber {
         guard value.isPresent else { throw .missing(field: field) }
         var scanner = JSONScanner(text, at: value)
         return try scanner.number()
     }
 
     /// The quantity that a kept value is.
-    func quantity(in value: FrameValue, named field: String) throws(FrameFault) -> VenueNumber {
+    func quantity(in value: FrameValue, named field: FrameFault.FieldName) throws(FrameFault) -> VenueNumber {
         let number = try number(in: value, named: field)
         guard number.digits >= 0 else { throw .negativeQuantity }
         return number
     }
 
-    func unsigned(in value: FrameValue, named field: String) throws(FrameFault) -> UInt64 {
+    func unsigned(in value: FrameValue, named field: FrameFault.FieldName) throws(FrameFault) -> UInt64 {
         guard value.isPresent else { throw .missing(field: field) }
         var scanner = JSONScanner(text, at: value)
         return try scanner.unsigned()

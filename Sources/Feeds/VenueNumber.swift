@@ -9,7 +9,6 @@ public struct VenueNumber: Hashable, Sendable, BitwiseCopyable {
     /// Decimals as written, at most 18: 2 for `0.10`.
     public var written: UInt8
 
-    @inline(__always)
     public init(digits: Int64, scale: UInt8, written: UInt8) {
         self.digits = digits
         self.scale = scale
@@ -17,8 +16,8 @@ public struct VenueNumber: Hashable, Sendable, BitwiseCopyable {
     }
 
     /// The same number in units of 10^-scale; nil when it has more decimals or does not fit.
-    @inline(__always)
-    public func units(atScale wanted: UInt8) -> Int64? {
+    @inline(always)
+    func units(atScale wanted: UInt8) -> Int64? {
         guard wanted >= scale else { return nil }
         let (units, overflow) = digits.multipliedReportingOverflow(by: powerOfTen(wanted - scale))
         return overflow ? nil : units
@@ -26,7 +25,7 @@ public struct VenueNumber: Hashable, Sendable, BitwiseCopyable {
 }
 
 /// Ten to the power of `exponent`, which is at most 18; a switch because it becomes a table without a start-up cost.
-@inline(__always)
+@inline(always)
 func powerOfTen(_ exponent: UInt8) -> Int64 {
     switch exponent {
     case 0: 1
@@ -61,19 +60,20 @@ extension JSONScanner {
         let start = at
         let isQuoted = byte == UInt8(ascii: "\"")
         var place = isQuoted ? at + 1 : at
-        guard place + 24 <= text.count else { return try longNumber() }
-        let whole = text.loadUnaligned(fromByteOffset: place, as: UInt64.self).littleEndian ^ 0x3030_3030_3030_3030
+        guard count >= 8, place < count else { return try longNumber() }
+        let whole = paddedWord(at: place) ^ 0x3030_3030_3030_3030
         let wholeCount = Self.digitCount(whole)
         guard wholeCount > 0, wholeCount < 8 else { return try longNumber() }
-        place += wholeCount
+        place &+= wholeCount
         var digits = Self.eightDigits(whole << (64 - 8 * UInt64(wholeCount)))
         var (scale, written) = (0, 0)
-        if text[place] == UInt8(ascii: ".") {
-            place += 1
-            let part = text.loadUnaligned(fromByteOffset: place, as: UInt64.self).littleEndian ^ 0x3030_3030_3030_3030
+        if place < count, base[place] == UInt8(ascii: ".") {
+            place &+= 1
+            guard place < count else { return try longNumber() }
+            let part = paddedWord(at: place) ^ 0x3030_3030_3030_3030
             written = Self.digitCount(part)
             guard written > 0 else { return try longNumber() }
-            place += written
+            place &+= written
             let aligned = part << (64 - 8 * UInt64(written))
             if aligned != 0 {
                 let zeros = aligned.leadingZeroBitCount >> 3
@@ -83,14 +83,15 @@ extension JSONScanner {
                     + Self.eightDigits(aligned << (8 * UInt64(zeros)))
             }
         }
+        guard place < count else { return try longNumber() }
         if isQuoted {
-            guard text[place] == UInt8(ascii: "\"") else { return try longNumber() }
-            place += 1
+            guard base[place] == UInt8(ascii: "\"") else { return try longNumber() }
+            place &+= 1
         } else {
             // More digits, an exponent or a leading zero: the long way knows what is allowed.
-            let follower = text[place]
+            let follower = base[place]
             guard follower == UInt8(ascii: ",") || follower == UInt8(ascii: "]") || follower == UInt8(ascii: "}"),
-                text[start] != UInt8(ascii: "0") || wholeCount == 1
+                base[start] != UInt8(ascii: "0") || wholeCount == 1
             else { return try longNumber() }
         }
         step(place - start)
@@ -102,14 +103,14 @@ extension JSONScanner {
     }
 
     /// How many of the first bytes are below ten, of a word whose bytes are characters with the digit zero taken off.
-    @inline(__always)
+    @inline(always)
     private static func digitCount(_ word: UInt64) -> Int {
         let others = ((word &+ 0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080
         return others.trailingZeroBitCount >> 3
     }
 
     /// The value of eight digits, one a byte, the first lowest.
-    @inline(__always)
+    @inline(always)
     private static func eightDigits(_ word: UInt64) -> Int64 {
         let pairs = (word &* 10) &+ (word >> 8)
         let low = (pairs & 0x0000_00FF_0000_00FF) &* 0x000F_4240_0000_0064
@@ -134,7 +135,7 @@ extension JSONScanner {
 
     /// Reads a whole number of zero or more, bare or in quotes.
     @inline(__always)
-    public mutating func unsigned() throws(FrameFault) -> UInt64 {
+    mutating func unsigned() throws(FrameFault) -> UInt64 {
         let start = at
         let isQuoted = byte == UInt8(ascii: "\"")
         if isQuoted { step() }
@@ -153,7 +154,7 @@ extension JSONScanner {
             step()
         }
         guard count > 0, byte != UInt8(ascii: "."), byte | 0x20 != UInt8(ascii: "e") else {
-            throw at < text.count ? .badNumber(offset: start) : .truncated
+            throw at < count ? .badNumber(offset: start) : .truncated
         }
         if isQuoted { try expect(UInt8(ascii: "\"")) }
         return total

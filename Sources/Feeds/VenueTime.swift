@@ -4,30 +4,34 @@ extension JSONScanner {
         _ value: FrameValue,
         in text: UnsafeRawBufferPointer
     ) throws(FrameFault) -> Int64 {
-        let bytes = value.bytes(in: text)
-        guard bytes.count >= 20, bytes.count <= 30, bytes[bytes.count - 1] == UInt8(ascii: "Z") else {
+        let count = value.end - value.start - 2
+        guard count >= 20, count <= 30, value.isString(in: text), let base = text.baseAddress else {
             throw .badTime(offset: value.start)
         }
-        func number(_ from: Int, _ count: Int) -> Int64? {
+        let bytes = (base + value.start + 1).assumingMemoryBound(to: UInt8.self)
+        // Gathers the high bits of whatever is no digit, to be looked at once.
+        var wrong: UInt8 = 0
+        func digits(_ from: Int, _ count: Int) -> Int64 {
             var total: Int64 = 0
             for index in from..<(from + count) {
                 let digit = bytes[index] &- UInt8(ascii: "0")
-                guard digit < 10 else { return nil }
-                total = total * 10 + Int64(digit)
+                wrong |= digit &+ 0x76 | digit
+                total = total &* 10 &+ Int64(digit)
             }
             return total
         }
-        let decimals = bytes.count - 21
-        guard let year = number(0, 4), let month = number(5, 2), let day = number(8, 2), let hour = number(11, 2),
-            let minute = number(14, 2), let second = number(17, 2),
+        let (year, month, day) = (digits(0, 4), digits(5, 2), digits(8, 2))
+        let (hour, minute, second) = (digits(11, 2), digits(14, 2), digits(17, 2))
+        let decimals = count - 21
+        let fraction = decimals > 0 ? digits(20, decimals) : 0
+        guard wrong & 0x80 == 0, decimals != 0, decimals < 0 || bytes[19] == UInt8(ascii: "."),
             bytes[4] == UInt8(ascii: "-"), bytes[7] == UInt8(ascii: "-"), bytes[10] == UInt8(ascii: "T"),
-            bytes[13] == UInt8(ascii: ":"), bytes[16] == UInt8(ascii: ":"),
-            (1970...2261).contains(year), (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60,
-            second <= 60, decimals != 0, decimals < 0 || bytes[19] == UInt8(ascii: "."),
-            let fraction = decimals > 0 ? number(20, decimals) : 0
+            bytes[13] == UInt8(ascii: ":"), bytes[16] == UInt8(ascii: ":"), bytes[count - 1] == UInt8(ascii: "Z"),
+            year >= 1970, year <= 2261, month >= 1, month <= 12, day >= 1, day <= 31, hour < 24, minute < 60,
+            second <= 60
         else { throw .badTime(offset: value.start) }
-        let seconds = days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second
-        return seconds * 1_000_000_000 + fraction * powerOfTen(UInt8(9 - max(decimals, 0)))
+        let seconds = days(year, month, day) &* 86_400 &+ hour &* 3_600 &+ minute &* 60 &+ second
+        return seconds &* 1_000_000_000 &+ fraction &* powerOfTen(UInt8(truncatingIfNeeded: 9 - max(decimals, 0)))
     }
 
     /// Days from 1970-01-01 to a date of the Gregorian calendar, counting years from March so that the leap day comes last.
@@ -41,7 +45,7 @@ extension JSONScanner {
 
     /// Reads whole milliseconds since 1970 as nanoseconds.
     @inline(__always)
-    public mutating func millisecondsNs() throws(FrameFault) -> Int64 {
+    mutating func millisecondsNs() throws(FrameFault) -> Int64 {
         let start = at
         let milliseconds = try unsigned()
         guard milliseconds <= 9_223_372_036_854 else { throw .badTime(offset: start) }
@@ -50,7 +54,7 @@ extension JSONScanner {
 
     /// Reads seconds since 1970 with up to nine decimals as nanoseconds.
     @inline(__always)
-    public mutating func secondsNs() throws(FrameFault) -> Int64 {
+    mutating func secondsNs() throws(FrameFault) -> Int64 {
         let start = at
         guard let time = try number().units(atScale: 9), time >= 0 else { throw .badTime(offset: start) }
         return time

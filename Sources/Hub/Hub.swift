@@ -18,17 +18,21 @@ public struct Hub: Sendable {
         public var topicsMost: Int
         /// Wildcards one session may hold.
         public var wildcardsMost: Int
+        /// Views of one instrument that one session may hold on a channel: each costs work at every event.
+        public var viewsMost: Int
 
         public init(
             subscriptionsMost: Int = 10_000,
             symbolsPerRequestMost: Int = 1_000,
             topicsMost: Int = 200_000,
-            wildcardsMost: Int = 100
+            wildcardsMost: Int = 100,
+            viewsMost: Int = 32
         ) {
             self.subscriptionsMost = subscriptionsMost
             self.symbolsPerRequestMost = symbolsPerRequestMost
             self.topicsMost = topicsMost
             self.wildcardsMost = wildcardsMost
+            self.viewsMost = viewsMost
         }
     }
 
@@ -73,7 +77,9 @@ public struct Hub: Sendable {
     var classFreeNs: [Int64] = Array(repeating: 0, count: View.intervalsMs.count)
     /// Trades that conflating sessions missed, by topic and session slot.
     var missed: [Missed: TradeAggregate] = [:]
-    /// Of the running pass: who gets what, and by slot how much each session gets. Empty and zero in between.
+    /// Who gets what in the running pass, and by slot how much each session gets.
+    ///
+    /// Empty and zero between passes.
     var deals: [Deal] = []
     var pairs: [(slot: UInt32, push: Int32)] = []
     var touched: [UInt32] = []

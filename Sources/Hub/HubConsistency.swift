@@ -40,7 +40,7 @@ extension Hub {
         let topic = topics[id.index]
         return topic.id == id && !topic.subscribers.isEmpty
             && topic.behindCount == topic.subscribers.count { $0.isBehind }
-            && states[topic.key.instrument.index].topic(at: topic.listPlace, of: topic.key.view.channel) == id
+            && states[topic.key.instrument.index].topics(of: topic.key.view.channel)[topic.listPlace] == id
             && topic.subscribers.enumerated().allSatisfy { place, subscriber in
                 let subscriptions = sessions[Int(subscriber.slot)].subscriptions
                 guard subscriptions.indices.contains(Int(subscriber.place)) else { return false }

@@ -189,6 +189,11 @@ extension Hub {
             let most = settings.subscriptionsMost
             return .failure(Refusal(.tooManySubscriptions, "At most \(most) subscriptions a connection are allowed."))
         }
+        guard viewCount(of: id, on: key) < settings.viewsMost else {
+            let most = settings.viewsMost
+            let text = "At most \(most) views of an instrument are allowed on a channel; end one of them first."
+            return .failure(Refusal(.tooManySubscriptions, text))
+        }
         guard let topic = topicIDs[key] ?? makeTopic(key) else {
             let refusal = Refusal(.tooManyTopics, "The hub serves as many views as it may.", retryAfterMs: 10_000)
             return .failure(refusal)
@@ -210,6 +215,20 @@ extension Hub {
         let pushes = appendState(of: topic, since: nil, slot: id.slot, into: &pass)
         for push in pushes { pass.order.append(Int32(push)) }
         return .success(describe(topic))
+    }
+
+    /// How many views of an instrument a session holds on a channel, by the shorter of two ways; less where few exist.
+    private func viewCount(of id: SessionID, on key: Topic.Key) -> Int {
+        let views = states[key.instrument.index].topics(of: key.view.channel)
+        guard views.count >= settings.viewsMost else { return views.count }
+        let session = sessions[id.index]
+        if views.count < session.subscriptions.count {
+            return views.count { topics[$0.index].key.view.channel == key.view.channel && session.places[$0] != nil }
+        }
+        return session.subscriptions.count {
+            let held = topics[$0.topic.index].key
+            return held.instrument == key.instrument && held.view.channel == key.view.channel
+        }
     }
 
     private func describe(_ id: TopicID) -> TopicDescription {
@@ -277,100 +296,5 @@ extension Hub {
             if end > start { pass.shares.append(Pass.Share(session: id, range: start..<end)) }
         }
         return joined
-    }
-
-    // MARK: Unsubscribing
-
-    private mutating func unsubscribe(_ request: UnsubscribeRequest, _ id: SessionID) -> Answer {
-        guard request.symbols.count + request.topics.count <= settings.symbolsPerRequestMost else {
-            let most = settings.symbolsPerRequestMost
-            return .refused(Refusal(.tooManySymbols, "At most \(most) symbols are allowed in one request."))
-        }
-        let named = Set(request.symbols)
-        let numbered = Set(request.topics)
-        let wildcardsBefore = sessions[id.index].wildcards.count
-        if let channel = request.channel {
-            sessions[id.index].wildcards.removeAll { $0.view.channel == channel && named.contains($0.pattern) }
-        }
-        let instruments = Set(request.symbols.compactMap { table.id(named: $0) })
-        var fitting: [String: Set<InstrumentID>] = [:]
-        var ended: [TopicID] = []
-        var isChanged = sessions[id.index].wildcards.count < wildcardsBefore
-        for place in sessions[id.index].subscriptions.indices.reversed() {
-            let subscription = sessions[id.index].subscriptions[place]
-            let key = topics[subscription.topic.index].key
-            let isMeant =
-                key.view.channel == request.channel
-                && (named.contains(subscription.symbol)
-                    || !subscription.isFromWildcard && instruments.contains(key.instrument))
-            let isNumbered = numbered.contains(subscription.topic)
-            guard isMeant || isNumbered else { continue }
-            isChanged = true
-            if !isNumbered, let pattern = wildcard(of: id, for: key, &fitting) {
-                sessions[id.index].subscriptions[place].symbol = pattern
-                sessions[id.index].subscriptions[place].isFromWildcard = true
-                continue
-            }
-            ended.append(subscription.topic)
-            removeSubscription(at: place, of: id)
-        }
-        guard isChanged else {
-            let text = "None of these is subscribed to; the subscriptions show what is."
-            return .refused(Refusal(.notSubscribed, text))
-        }
-        return .unsubscribed(ended.sorted { $0.rawValue < $1.rawValue })
-    }
-
-    /// A wildcard of the session that means the topic; `fitting` keeps what the wildcards looked at mean.
-    private func wildcard(
-        of id: SessionID,
-        for key: Topic.Key,
-        _ fitting: inout [String: Set<InstrumentID>]
-    ) -> String? {
-        for wildcard in sessions[id.index].wildcards where wildcard.view == key.view {
-            let fits = fitting[wildcard.pattern] ?? Set(table.ids(matching: wildcard.pattern))
-            fitting[wildcard.pattern] = fits
-            if fits.contains(key.instrument) { return wildcard.pattern }
-        }
-        return nil
-    }
-
-    /// Ends one subscription; the last of the session's takes its place, and the topic ends with its last subscriber.
-    mutating func removeSubscription(at index: Int, of id: SessionID) {
-        let subscription = sessions[id.index].subscriptions[index]
-        let (topic, place) = (subscription.topic, Int(subscription.place))
-        if topics[topic.index].subscribers[place].isBehind {
-            sessions[id.index].behindCount -= 1
-            topics[topic.index].behindCount -= 1
-            missed[Missed(topic: topic, slot: id.slot)] = nil
-        }
-        let moved = topics[topic.index].subscribers[topics[topic.index].subscribers.count - 1]
-        topics[topic.index].subscribers[place] = moved
-        topics[topic.index].subscribers.removeLast()
-        if moved.slot != id.slot || Int(moved.place) != index {
-            sessions[Int(moved.slot)].subscriptions[Int(moved.place)].place = Int32(place)
-        }
-        let lastIndex = sessions[id.index].subscriptions.count - 1
-        let last = sessions[id.index].subscriptions[lastIndex]
-        sessions[id.index].subscriptions[index] = last
-        sessions[id.index].subscriptions.removeLast()
-        sessions[id.index].places[topic] = nil
-        if lastIndex != index {
-            topics[last.topic.index].subscribers[Int(last.place)].place = Int32(index)
-            sessions[id.index].places[last.topic] = Int32(index)
-        }
-        if topics[topic.index].subscribers.isEmpty { endTopic(topic) }
-    }
-
-    private mutating func endTopic(_ id: TopicID) {
-        let key = topics[id.index].key
-        topicIDs[key] = nil
-        let place = topics[id.index].listPlace
-        if let moved = states[key.instrument.index].remove(at: place, from: key.view.channel) {
-            topics[moved.index].listPlace = place
-        }
-        clearDirty(id)
-        topics[id.index] = Topic(key: key, id: id, intervalClass: 0)
-        freeTopics.append(id)
     }
 }

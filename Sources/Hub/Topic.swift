@@ -215,16 +215,14 @@ struct InstrumentState: Sendable {
         }
     }
 
-    func topic(at place: Int, of channel: Channel) -> TopicID? {
-        let list =
-            switch channel {
-            case .trades, .marketData: trades
-            case .ticker: tickers
-            case .book: books
-            case .candles: candleTopics
-            case .status: statuses
-            }
-        return list.indices.contains(place) ? list[place] : nil
+    func topics(of channel: Channel) -> [TopicID] {
+        switch channel {
+        case .trades, .marketData: trades
+        case .ticker: tickers
+        case .book: books
+        case .candles: candleTopics
+        case .status: statuses
+        }
     }
 
     private mutating func change<Result>(_ channel: Channel, _ body: (inout [TopicID]) -> Result) -> Result {

@@ -114,12 +114,14 @@ public struct InstrumentTable: Sendable {
     }
 
     /// Gives a known instrument other units; its names and id stay, its steps are the same in the new units.
+    ///
+    /// A step of one unit stays one: where units become finer, a number was met that is finer than the step.
     public mutating func rescale(_ id: InstrumentID, priceScale: UInt8, quantityScale: UInt8) {
         let old = all[id.index]
         let tick = Decimal(digits: old.tick, scale: old.priceScale)
         let lot = Decimal(digits: old.lot, scale: old.quantityScale)
-        all[id.index].tick = tick.units(atScale: priceScale) ?? 1
-        all[id.index].lot = lot.units(atScale: quantityScale) ?? 1
+        all[id.index].tick = old.tick == 1 ? 1 : tick.units(atScale: priceScale) ?? 1
+        all[id.index].lot = old.lot == 1 ? 1 : lot.units(atScale: quantityScale) ?? 1
         all[id.index].priceScale = priceScale
         all[id.index].quantityScale = quantityScale
         version += 1

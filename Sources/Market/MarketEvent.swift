@@ -2,7 +2,7 @@
 public struct TradeID: Sendable, BitwiseCopyable {
     public static let byteCountMost = 64
 
-    private var bytes = InlineArray<64, UInt8>(repeating: 0)
+    @usableFromInline var bytes = InlineArray<64, UInt8>(repeating: 0)
     public private(set) var count: UInt8 = 0
 
     /// No name.
@@ -37,6 +37,7 @@ public struct TradeID: Sendable, BitwiseCopyable {
 
     public var isEmpty: Bool { count == 0 }
 
+    @inlinable
     public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         withUnsafeBytes(of: bytes) { body(UnsafeRawBufferPointer(rebasing: $0[..<Int(count)])) }
     }

@@ -69,9 +69,12 @@ extension IOLoop {
         guard let client = sockets[id].client else { return 0 }
         switch reason {
         case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER: return appendHeaders(client.headers, input, bytes.count)
-        case LWS_CALLBACK_CLIENT_ESTABLISHED, LWS_CALLBACK_ESTABLISHED_CLIENT_HTTP:
+        case LWS_CALLBACK_ESTABLISHED_CLIENT_HTTP:
             sockets[id].wsi = wsi
-            return client.established(id, wsi, on: self)
+            return client.answered(id, wsi, on: self)
+        case LWS_CALLBACK_CLIENT_ESTABLISHED:
+            client.upgraded(id, on: self)
+            return 0
         case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
             connectFailed(id, String(decoding: bytes, as: UTF8.self))
             return 0
@@ -81,7 +84,7 @@ extension IOLoop {
                 client.closeArrived(code: code, reason: String(decoding: bytes.dropFirst(2), as: UTF8.self))
             }
             return 0
-        case LWS_CALLBACK_RECEIVE_CLIENT_HTTP: return readBody(wsi)
+        case LWS_CALLBACK_RECEIVE_CLIENT_HTTP: return readBody(wsi, for: client)
         case LWS_CALLBACK_RECEIVE_CLIENT_HTTP_READ: return client.bodyArrived(bytes)
         case LWS_CALLBACK_COMPLETED_CLIENT_HTTP:
             client.bodyCompleted()
@@ -107,13 +110,15 @@ extension IOLoop {
     }
 
     /// Has libwebsockets take the body's framing off; it calls back with the bytes.
-    private func readBody(_ wsi: OpaquePointer) -> Int32 {
+    private func readBody(_ wsi: OpaquePointer, for client: ClientConnection) -> Int32 {
         let room = ct_lws_pre()
         return withUnsafeTemporaryAllocation(of: CChar.self, capacity: room + 16 * 1024) { buffer in
             guard let base = buffer.baseAddress else { return -1 }
             var start: UnsafeMutablePointer<CChar>? = base + room
             var count = Int32(buffer.count - room)
-            return lws_http_client_read(wsi, &start, &count) < 0 ? -1 : 0
+            let result = lws_http_client_read(wsi, &start, &count)
+            if start == base + room { client.bodyStopped() }
+            return result < 0 ? -1 : 0
         }
     }
 }

@@ -21,18 +21,36 @@ class ClientConnection {
     var failure: ClientFailure?
     /// Sent with the request.
     let headers: [(name: String, value: String)]
+    private let server: ServerAddress
+    /// Of the server's answer; zero before it.
+    private(set) var status = 0
 
-    init(headers: [(name: String, value: String)]) {
+    init(server: ServerAddress, headers: [(name: String, value: String)]) {
+        self.server = server
         self.headers = headers
     }
 
-    func established(_ id: ConnectionID, _ wsi: OpaquePointer, on loop: IOLoop) -> Int32 { 0 }
+    /// The header of the server's answer is complete, also that of an upgrade.
+    func answered(_ id: ConnectionID, _ wsi: OpaquePointer, on loop: IOLoop) -> Int32 {
+        status = Int(lws_http_client_http_response(wsi))
+        return 0
+    }
+
+    func failed(_ message: String) {
+        guard failure == nil else { return }
+        let answer = status == 0 || status == 101 ? "" : ", the server answered \(status)"
+        failure = .refused("cannot connect to \(server.host):\(server.port): \(message)\(answer)")
+    }
+
+    func upgraded(_ id: ConnectionID, on loop: IOLoop) {}
     func received(_ message: UnsafeRawBufferPointer, isText: Bool, _ id: ConnectionID, on loop: IOLoop) {}
     func ponged(_ payload: UnsafeRawBufferPointer, _ id: ConnectionID, on loop: IOLoop) {}
     func writable(_ id: ConnectionID, on loop: IOLoop) {}
     func closeArrived(code: UInt16, reason: String) {}
     func bodyArrived(_ bytes: UnsafeRawBufferPointer) -> Int32 { -1 }
     func bodyCompleted() {}
+    /// There was nothing more to read: the connection has ended.
+    func bodyStopped() {}
     /// Called once, when nothing of the connection is left.
     func ended(_ id: ConnectionID, on loop: IOLoop) {}
 }
@@ -47,6 +65,9 @@ public struct ServerAddress: Sendable, Equatable {
     public var isTLS: Bool
     /// Connect here instead of looking up `host`, which blocks the loop while the resolver takes its time.
     public var address: String?
+
+    /// Host and, where it is not the scheme's own, port; libwebsockets takes the port off again for SNI.
+    var authority: String { port == (isTLS ? 443 : 80) ? host : "\(host):\(port)" }
 
     public init(host: String, port: UInt16, path: String = "/", isTLS: Bool, address: String? = nil) {
         self.host = host
@@ -82,7 +103,7 @@ extension IOLoop {
         sockets[id].deadlineNs = nowNs + secondsMost * 1_000_000_000
         let key = ClientVhostKey(authorities: authorities, connectSeconds: connectSeconds, isTLS: server.isTLS)
         guard isServing, let vhost = clientVhost(key) else {
-            client.failure = .refused("no TLS context: \(lastLogLine())")
+            client.failed(isServing ? "no TLS context (\(lastLogLine()))" : "the loop ends")
             failSoon(id)
             return id
         }
@@ -95,7 +116,7 @@ extension IOLoop {
         info.opaque_user_data = id.packed
         ct_forget_log_line()
         let wsi = withCStrings([
-            server.address ?? server.host, server.host, server.path, IOLoop.clientProtocol, "http/1.1", "GET",
+            server.address ?? server.host, server.authority, server.path, IOLoop.clientProtocol, "http/1.1", "GET",
             subprotocol ?? "",
         ]) { texts -> OpaquePointer? in
             info.address = texts[0]
@@ -111,7 +132,7 @@ extension IOLoop {
         if let wsi {
             sockets[id].wsi = wsi
         } else {
-            client.failure = client.failure ?? .refused("cannot connect \(lastLogLine())")
+            client.failed(lastLogLine())
             failSoon(id)
         }
         return id
@@ -130,9 +151,8 @@ extension IOLoop {
 
     /// LWS_CALLBACK_CLIENT_CONNECTION_ERROR.
     func connectFailed(_ id: ConnectionID, _ message: String) {
-        guard let client = sockets[id].client, client.failure == nil else { return }
         let log = lastLogLine()
-        client.failure = .refused(log.isEmpty || message.contains(log) ? message : "\(message) (\(log))")
+        sockets[id].client?.failed(log.isEmpty || message.contains(log) ? message : "\(message) (\(log))")
     }
 
     private func clientVhost(_ key: ClientVhostKey) -> OpaquePointer? {

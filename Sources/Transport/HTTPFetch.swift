@@ -50,24 +50,27 @@ private final class FetchConnection: ClientConnection {
     private var reply: HTTPFetchReply?
     /// The body ends where the connection ends.
     private var endsWithConnection = false
+    private var isChunked = false
     private var isComplete = false
 
     init(_ fetch: HTTPFetch, _ completion: @escaping (Result<HTTPFetchReply, ClientFailure>) -> Void) {
         bytesMost = fetch.bytesMost
         self.completion = completion
-        super.init(headers: fetch.headers)
+        super.init(server: fetch.server, headers: fetch.headers)
     }
 
-    override func established(_ id: ConnectionID, _ wsi: OpaquePointer, on loop: IOLoop) -> Int32 {
+    override func answered(_ id: ConnectionID, _ wsi: OpaquePointer, on loop: IOLoop) -> Int32 {
+        _ = super.answered(id, wsi, on: loop)
         let reader = RequestReader(wsi: wsi)
         reply = HTTPFetchReply(
-            status: Int(lws_http_client_http_response(wsi)),
+            status: status,
             contentType: reader.text(WSI_TOKEN_HTTP_CONTENT_TYPE) ?? "",
             retryAfter: reader.text(WSI_TOKEN_HTTP_RETRY_AFTER),
             body: []
         )
         let length = reader.text(WSI_TOKEN_HTTP_CONTENT_LENGTH)
-        endsWithConnection = length == nil && reader.text(WSI_TOKEN_HTTP_TRANSFER_ENCODING) == nil
+        isChunked = reader.text(WSI_TOKEN_HTTP_TRANSFER_ENCODING) != nil
+        endsWithConnection = length == nil && !isChunked
         guard let length, let bytes = Int(length), bytes > bytesMost else { return 0 }
         failure = .tooLarge(bytesMost: bytesMost)
         return -1
@@ -83,6 +86,11 @@ private final class FetchConnection: ClientConnection {
     }
 
     override func bodyCompleted() { isComplete = true }
+
+    /// libwebsockets takes the end of the connection for the end of a chunked body.
+    override func bodyStopped() {
+        if isChunked { isComplete = false }
+    }
 
     override func ended(_ id: ConnectionID, on loop: IOLoop) {
         if let reply, isComplete || endsWithConnection && failure == nil {

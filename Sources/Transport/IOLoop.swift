@@ -7,8 +7,9 @@ internal import Synchronization
 /// One I/O thread: a libuv loop of our own, one libwebsockets context on it, its listeners, connections and timers.
 ///
 /// Make all loops before the first one runs: a new context overwrites process-wide indices of libwebsockets. A loop
-/// that was made must be run; ``requestStop()`` before ``run()`` ends it at once. Everything but ``wake()`` and
-/// ``requestStop()`` belongs to the thread that calls ``run()`` (before that, to the one that made the loop).
+/// that was made must be run; ``requestStop()`` before ``run()`` ends it at once. Everything but ``wake()``,
+/// ``requestStop()`` and ``connectionCount`` belongs to the thread that calls ``run()`` (before that, to the one that
+/// made the loop).
 public final class IOLoop: @unchecked Sendable {
     /// How far along its own life a loop is.
     enum Phase {
@@ -56,6 +57,7 @@ public final class IOLoop: @unchecked Sendable {
     private var strings: [UnsafeMutablePointer<CChar>] = []
     private var protocolLists: [UnsafeMutablePointer<lws_protocols>] = []
     private let isStopRequested = Atomic(false)
+    private let publishedCount = Atomic(0)
 
     /// The one protocol of connections that name none.
     static let plainProtocol = "plain"
@@ -143,10 +145,12 @@ public final class IOLoop: @unchecked Sendable {
         wake()
     }
 
+    /// Connections accepted and still there, whatever they speak.
+    public var connectionCount: Int { publishedCount.load(ordering: .relaxed) }
+
     // MARK: The loop's thread
 
-    /// Connections accepted and still there, whatever they speak.
-    public var connectionCount: Int { sockets.acceptedCount }
+    func publishCount() { publishedCount.store(sockets.acceptedCount, ordering: .relaxed) }
 
     /// CLOCK_MONOTONIC in nanoseconds.
     public var nowNs: UInt64 { ct_monotonic_ns() }
@@ -250,7 +254,7 @@ public final class IOLoop: @unchecked Sendable {
         }
         resumeListeners()
         handler?.sweep(on: self)
-        if case .draining(let until) = phase, sockets.count == 0 || now >= until { endSoon() }
+        if case .draining(let until) = phase, now >= until { endSoon() }
         updateTime()
     }
 
@@ -263,6 +267,12 @@ public final class IOLoop: @unchecked Sendable {
             _ = Glibc.close(listener.descriptor)
         }
         for id in sockets.identities { sayGoodbye(id) }
+        endIfEmpty()
+    }
+
+    /// The last connection is gone.
+    func endIfEmpty() {
+        if case .draining = phase, sockets.count == 0 { endSoon() }
     }
 
     private func endSoon() {

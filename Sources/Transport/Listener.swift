@@ -169,6 +169,7 @@ extension IOLoop {
             peer: peer,
             listener: UInt16(index)
         )
+        publishCount()
         sockets[id].isSurplus = isSurplus
         sockets[id].deadlineNs = nowNs + UInt64(listener.settings.headerTimeoutSeconds) * 1_000_000_000
         var about = lws_adopt_desc_t()
@@ -184,7 +185,7 @@ extension IOLoop {
         }
         about.type = lws_adoption_type(rawValue: type)
         // A failed adoption has closed the socket already, and told us if it had come so far.
-        if lws_adopt_descriptor_vhost_via_info(&about) == nil { sockets.remove(id) }
+        if lws_adopt_descriptor_vhost_via_info(&about) == nil, sockets.contains(id) { destroyed(id) }
     }
 
     /// What a client gets that is too many even for a polite refusal.

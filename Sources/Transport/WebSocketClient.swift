@@ -51,17 +51,16 @@ final class WebSocketClient: ClientConnection {
     init(settings: WebSocketClientSettings, handler: any WebSocketClientHandler) {
         self.settings = settings
         self.handler = handler
-        super.init(headers: settings.headers)
+        super.init(server: settings.server, headers: settings.headers)
     }
 
-    override func established(_ id: ConnectionID, _ wsi: OpaquePointer, on loop: IOLoop) -> Int32 {
+    override func upgraded(_ id: ConnectionID, on loop: IOLoop) {
         loop.sockets[id].phase = .open
         loop.sockets[id].deadlineNs = 0
         loop.sockets[id].messageBytesMost = settings.messageBytesMost
         wasOpened = true
         handler.opened(ClientID(connection: id), on: loop)
         if !loop.isServing { loop.sayGoodbye(id) }
-        return 0
     }
 
     override func received(_ message: UnsafeRawBufferPointer, isText: Bool, _ id: ConnectionID, on loop: IOLoop) {

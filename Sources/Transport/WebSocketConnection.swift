@@ -52,7 +52,7 @@ extension IOLoop {
         sockets[connection].closeReason = Array(reason.utf8.prefix(123))
         sockets[connection].assembly = []
         sockets[connection].deadlineNs = nowNs + 2_000_000_000
-        closeRequests.append(connection)
+        requestClose(connection)
     }
 
     /// Ends the connection at once and forgets what was to be sent (SO_LINGER 0: the peer gets a reset).
@@ -61,7 +61,13 @@ extension IOLoop {
         sockets[connection].isAborting = true
         if sockets[connection].phase != .young { sockets[connection].phase = .gone }
         sockets[connection].assembly = []
-        closeRequests.append(connection)
+        requestClose(connection)
+    }
+
+    private func requestClose(_ id: ConnectionID) {
+        // A timer of libuv runs before the wait for events; the end of the turn would come after it.
+        if closeRequests.isEmpty { wake() }
+        closeRequests.append(id)
     }
 
     /// In uv_check, outside all callbacks: `return -1` from a callback would send no close frame.
@@ -173,7 +179,7 @@ extension IOLoop {
     func drained(_ id: ConnectionID, _ wsi: OpaquePointer) {
         guard lws_partial_buffered(wsi) == 0 else { return }
         if case .closing = sockets[id].phase {
-            closeRequests.append(id)
+            requestClose(id)
             return
         }
         guard sockets[id].isBlocked else { return }
@@ -191,11 +197,13 @@ extension IOLoop {
     func destroyed(_ id: ConnectionID) {
         let socket = sockets[id]
         sockets.remove(id)
+        publishCount()
         switch socket.role {
         case .webSocket: handler?.closed(id, on: self)
         case .raw where socket.wsi != nil: handler?.closed(id, on: self)
         case .webSocketClient, .httpClient: socket.client?.ended(id, on: self)
         case .http, .raw: break
         }
+        endIfEmpty()
     }
 }

@@ -19,7 +19,7 @@ extension EnhancedCodec {
         to out: inout OutputBytes
     ) {
         out.reserve(pushLengthMost)
-        let levelCount = push.levels.count
+        let levelCount = push.levels.upperBound - push.levels.lowerBound
         // A level takes about twelve bytes: leave as much room for the length as it will most likely take.
         let lengthRoom = levelCount > 1200 ? 3 : levelCount > 6 ? 2 : 1
         let frame = out.openMessage(2, lengthRoom: lengthRoom)
@@ -135,7 +135,7 @@ extension EnhancedCodec {
     /// Bids, then asks: protobuf-c's order, which is the order of the field numbers.
     private static func append(_ levels: ArraySlice<LevelChange>, to out: inout OutputBytes) {
         let levelLengthMost = 2 + 2 * (1 + WireKind.varintLengthMost)
-        out.reserve(levels.count * levelLengthMost)
+        out.reserve(levels.count * levelLengthMost + WireKind.slack)
         var at = out.end
         levels.withUnsafeBufferPointer { levels in
             for side in [Side.bid, .ask] {

@@ -92,7 +92,7 @@ extension EnhancedCodec {
                 out.message(5) { out in
                     guard !topics.isEmpty else { return }
                     out.message(1) { out in
-                        out.reserve(topics.count * 5)
+                        out.reserve(topics.count * 5 + WireKind.slack)
                         var at = out.end
                         for topic in topics { at.put(varint: UInt64(topic.rawValue)) }
                         out.advance(to: at)

@@ -10,16 +10,29 @@ public struct LegacyInstruments: Sendable {
     public private(set) var table: InstrumentTable
     /// By ``InstrumentID/index``: the name as a JSON string with quotes.
     private var names: [[UInt8]] = []
+    /// Beside the names, because an ``Instrument`` costs four counted references to look at.
+    private var scales: [Scales] = []
+
+    struct Scales {
+        var price: UInt8
+        var quantity: UInt8
+    }
 
     public init(_ table: InstrumentTable) {
         self.table = table
         names = table.all.map(Self.name(in: table))
+        scales = Self.scales(of: table)
     }
 
     /// Takes a later table; names of instruments that were known stay.
     public mutating func update(_ table: InstrumentTable) {
         self.table = table
         names += table.all.dropFirst(names.count).map(Self.name(in: table))
+        scales = Self.scales(of: table)
+    }
+
+    private static func scales(of table: InstrumentTable) -> [Scales] {
+        table.all.map { Scales(price: $0.priceScale, quantity: $0.quantityScale) }
     }
 
     private static func name(in table: InstrumentTable) -> (Instrument) -> [UInt8] {
@@ -30,6 +43,8 @@ public struct LegacyInstruments: Sendable {
             return out.withBytes { Array($0) }
         }
     }
+
+    func scales(of id: InstrumentID) -> Scales { scales[id.index] }
 
     func putName(of id: InstrumentID, to out: inout OutputBytes) {
         names[id.index].withUnsafeBytes { out.append($0) }
@@ -49,15 +64,15 @@ extension LegacyCodec {
         instruments: borrowing LegacyInstruments,
         to out: inout OutputBytes
     ) {
-        let instrument = instruments.table[push.instrument]
+        let scales = instruments.scales(of: push.instrument)
         if push.channel == .marketData {
             guard let last = latestTrade(push.payload) else { return }
             out.append(#"{"type":"marketData","channel":"marketData","symbol":"#)
             instruments.putName(of: push.instrument, to: &out)
             out.append(#","data":{"price":"#)
-            out.append(units: last.price.ticks, scale: instrument.priceScale)
+            out.append(units: last.price.ticks, scale: scales.price)
             out.append(#","volume":"#)
-            out.append(units: last.quantity.lots, scale: instrument.quantityScale)
+            out.append(units: last.quantity.lots, scale: scales.quantity)
             return out.append("}}")
         }
         out.append(opening(of: push.channel))
@@ -67,22 +82,22 @@ extension LegacyCodec {
         out.append(#"","sequence":"#)
         out.append(decimal: push.sequence)
         switch push.payload {
-        case .ticker(let ticker): append(ticker, instrument, to: &out)
-        case .trade(let trade): append(trade, instrument, to: &out)
-        case .tradeAggregate(let trades): append(trades, instrument, to: &out)
-        case .candle(let candle): append(candle, instrument, to: &out)
+        case .ticker(let ticker): append(ticker, scales, to: &out)
+        case .trade(let trade): append(trade, scales, to: &out)
+        case .tradeAggregate(let trades): append(trades, scales, to: &out)
+        case .candle(let candle): append(candle, scales, to: &out)
         case .bookSnapshot, .bookDelta:
             out.append(#","previous":"#)
             out.append(decimal: push.previous)
             let isSnapshot = if case .bookSnapshot = push.payload { true } else { false }
             out.append(isSnapshot ? #","kind":"snapshot""# : #","kind":"update""#)
             let levels = pass.levels[Int(push.levels.lowerBound)..<Int(push.levels.upperBound)]
-            append(levels, instrument, to: &out)
+            append(levels, scales, to: &out)
             if let checksum = push.checksum {
                 out.append(#","checksum":"#)
                 out.append(decimal: UInt64(checksum))
             }
-        case .status(let status): append(status, instrument, to: &out)
+        case .status(let status): append(status, instruments.table[push.instrument], to: &out)
         }
         out.append("}}")
     }
@@ -107,22 +122,22 @@ extension LegacyCodec {
         }
     }
 
-    private static func append(_ ticker: Ticker, _ instrument: Instrument, to out: inout OutputBytes) {
-        append(#","bid":"#, #","bidQuantity":"#, ticker.quote.bid, instrument, to: &out)
-        append(#","ask":"#, #","askQuantity":"#, ticker.quote.ask, instrument, to: &out)
-        append(#","last":"#, #","lastQuantity":"#, ticker.last, instrument, to: &out)
+    private static func append(_ ticker: Ticker, _ scales: LegacyInstruments.Scales, to out: inout OutputBytes) {
+        append(#","bid":"#, #","bidQuantity":"#, ticker.quote.bid, scales, to: &out)
+        append(#","ask":"#, #","askQuantity":"#, ticker.quote.ask, scales, to: &out)
+        append(#","last":"#, #","lastQuantity":"#, ticker.last, scales, to: &out)
         guard let day = ticker.day else {
             return out.append(#","open":null,"high":null,"low":null,"volume":null"#)
         }
-        append(#","open":"#, day.open, instrument, to: &out)
-        append(#","high":"#, day.high, instrument, to: &out)
-        append(#","low":"#, day.low, instrument, to: &out)
-        append(#","volume":"#, day.volume, instrument, to: &out)
+        append(#","open":"#, day.open, scales, to: &out)
+        append(#","high":"#, day.high, scales, to: &out)
+        append(#","low":"#, day.low, scales, to: &out)
+        append(#","volume":"#, day.volume, scales, to: &out)
     }
 
-    private static func append(_ trade: Trade, _ instrument: Instrument, to out: inout OutputBytes) {
-        append(#","price":"#, trade.price, instrument, to: &out)
-        append(#","quantity":"#, trade.quantity, instrument, to: &out)
+    private static func append(_ trade: Trade, _ scales: LegacyInstruments.Scales, to out: inout OutputBytes) {
+        append(#","price":"#, trade.price, scales, to: &out)
+        append(#","quantity":"#, trade.quantity, scales, to: &out)
         switch trade.aggressor {
         case .buyer: out.append(#","side":"buy","id":"#)
         case .seller: out.append(#","side":"sell","id":"#)
@@ -132,26 +147,27 @@ extension LegacyCodec {
         trade.id.withBytes { out.append(json: $0) }
     }
 
-    private static func append(_ trades: TradeAggregate, _ instrument: Instrument, to out: inout OutputBytes) {
-        append(#","price":"#, trades.last, instrument, to: &out)
-        append(#","quantity":"#, trades.volume, instrument, to: &out)
-        append(#","high":"#, trades.high, instrument, to: &out)
-        append(#","low":"#, trades.low, instrument, to: &out)
+    private static func append(_ trades: TradeAggregate, _ scales: LegacyInstruments.Scales, to out: inout OutputBytes)
+    {
+        append(#","price":"#, trades.last, scales, to: &out)
+        append(#","quantity":"#, trades.volume, scales, to: &out)
+        append(#","high":"#, trades.high, scales, to: &out)
+        append(#","low":"#, trades.low, scales, to: &out)
         out.append(#","count":"#)
         out.append(decimal: UInt64(trades.count))
     }
 
-    private static func append(_ candle: Candle, _ instrument: Instrument, to out: inout OutputBytes) {
+    private static func append(_ candle: Candle, _ scales: LegacyInstruments.Scales, to out: inout OutputBytes) {
         out.append(#","interval":"#)
         out.append(json: candle.interval.name)
         out.append(#","start":""#)
         out.append(timeNs: candle.openNs)
         out.append(#"""#)
-        append(#","open":"#, candle.open, instrument, to: &out)
-        append(#","high":"#, candle.high, instrument, to: &out)
-        append(#","low":"#, candle.low, instrument, to: &out)
-        append(#","close":"#, candle.close, instrument, to: &out)
-        append(#","volume":"#, candle.volume, instrument, to: &out)
+        append(#","open":"#, candle.open, scales, to: &out)
+        append(#","high":"#, candle.high, scales, to: &out)
+        append(#","low":"#, candle.low, scales, to: &out)
+        append(#","close":"#, candle.close, scales, to: &out)
+        append(#","volume":"#, candle.volume, scales, to: &out)
         out.append(#","count":"#)
         out.append(decimal: UInt64(candle.tradeCount))
         out.append(candle.isClosed ? #","closed":true"# : #","closed":false"#)
@@ -159,7 +175,7 @@ extension LegacyCodec {
 
     private static func append(
         _ levels: ArraySlice<LevelChange>,
-        _ instrument: Instrument,
+        _ scales: LegacyInstruments.Scales,
         to out: inout OutputBytes
     ) {
         for side in [Side.bid, .ask] {
@@ -171,9 +187,9 @@ extension LegacyCodec {
             for level in levels where level.side == side {
                 at.put(isFirst ? #"[""# : #",[""#)
                 isFirst = false
-                at.put(units: level.price.ticks, scale: instrument.priceScale)
+                at.put(units: level.price.ticks, scale: scales.price)
                 at.put(#"",""#)
-                at.put(units: level.quantity.lots, scale: instrument.quantityScale)
+                at.put(units: level.quantity.lots, scale: scales.quantity)
                 at.put(#""]"#)
             }
             out.advance(to: at)
@@ -196,7 +212,7 @@ extension LegacyCodec {
         _ priceKey: StaticString,
         _ quantityKey: StaticString,
         _ level: Level,
-        _ instrument: Instrument,
+        _ scales: LegacyInstruments.Scales,
         to out: inout OutputBytes
     ) {
         if level.quantity.isZero {
@@ -205,26 +221,26 @@ extension LegacyCodec {
             out.append(quantityKey)
             return out.append("null")
         }
-        append(priceKey, level.price, instrument, to: &out)
-        append(quantityKey, level.quantity, instrument, to: &out)
+        append(priceKey, level.price, scales, to: &out)
+        append(quantityKey, level.quantity, scales, to: &out)
     }
 
     private static func append(
         _ key: StaticString,
         _ price: Price,
-        _ instrument: Instrument,
+        _ scales: LegacyInstruments.Scales,
         to out: inout OutputBytes
     ) {
-        out.append(key, quoted: price.ticks, scale: instrument.priceScale)
+        out.append(key, quoted: price.ticks, scale: scales.price)
     }
 
     private static func append(
         _ key: StaticString,
         _ quantity: Quantity,
-        _ instrument: Instrument,
+        _ scales: LegacyInstruments.Scales,
         to out: inout OutputBytes
     ) {
-        out.append(key, quoted: quantity.lots, scale: instrument.quantityScale)
+        out.append(key, quoted: quantity.lots, scale: scales.quantity)
     }
 }
 

@@ -2,11 +2,11 @@ internal import Hub
 
 /// What the fuzzers feed: whatever bytes a client can send, decoded as the server does it.
 ///
-/// Public because the fuzzers are a package of their own. Beyond not trapping, it holds what decoded to what was promised of it.
-public enum WireFuzzing {
+/// Beyond not trapping, it holds what decoded to what was promised of it.
+package enum WireFuzzing {
     private static let symbolsMost = 1000
 
-    public static func enhancedFrame(_ bytes: UnsafeRawBufferPointer) {
+    package static func enhancedFrame(_ bytes: UnsafeRawBufferPointer) {
         guard let commands = try? EnhancedCodec.decode(bytes, symbolsMost: symbolsMost) else { return }
         precondition(commands.count <= EnhancedCodec.commandsMost, "more commands than a frame may hold")
         for command in commands {
@@ -16,7 +16,7 @@ public enum WireFuzzing {
         }
     }
 
-    public static func legacyFrame(_ bytes: UnsafeRawBufferPointer) {
+    package static func legacyFrame(_ bytes: UnsafeRawBufferPointer) {
         let commands = LegacyCodec.decode(bytes, symbolsMost: symbolsMost)
         precondition(!commands.isEmpty, "every legacy frame has an answer")
         precondition(commands.count <= LegacyCodec.commandsMost, "more requests than a frame may hold")

@@ -119,4 +119,52 @@ struct GoldenTests {
             break
         }
     }
+
+    @Test(
+        "quotes and candles are those that independent software read",
+        arguments: Golden.all.filter { $0.capture.contains("-A.") }
+    )
+    func quotesAndCandles(_ golden: Golden) throws {
+        var replay = try Replay(golden.venue)
+        replay.play(try CaptureFile(golden.capture))
+        let quotes: [GoldenQuote] = try Captures.rows(golden.folder + "/tickers.jsonl.gz")
+        let ours = replay.recorder.events.compactMap { line, event, instrument -> String? in
+            guard case .quote(let quote) = event.payload else { return nil }
+            return
+                "\(line) \(instrument.symbol) \(instrument.text(quote.bid.price)) \(instrument.text(quote.ask.price))"
+        }
+        #expect(ours == quotes.map { "\($0.l) \($0.symbol) \($0.bid) \($0.ask)" })
+        guard golden.venue.hasPrefix("binance") else { return }
+        let candles: [GoldenCandle] = try Captures.rows(golden.folder + "/candles.jsonl.gz")
+        let ourCandles = replay.recorder.events.compactMap { line, event, instrument -> String? in
+            guard case .candle(let candle) = event.payload else { return nil }
+            let prices = [candle.open, candle.high, candle.low, candle.close].map { instrument.text($0) }
+            return "\(line) \(instrument.symbol) \(candle.openNs / 1_000) \(prices.joined(separator: " ")) "
+                + "\(instrument.text(candle.volume)) \(candle.isClosed) \(candle.tradeCount)"
+        }
+        #expect(!candles.isEmpty)
+        #expect(ourCandles == candles.map(\.text))
+    }
+}
+
+struct GoldenQuote: Decodable {
+    var l: Int
+    var symbol: String
+    var bid: String
+    var ask: String
+}
+
+struct GoldenCandle: Decodable {
+    var l: Int
+    var symbol: String
+    var start_us: Int64
+    var o: String
+    var h: String
+    var l_: String
+    var c: String
+    var v: String
+    var closed: Bool
+    var n: UInt32
+
+    var text: String { "\(l) \(symbol) \(start_us) \(o) \(h) \(l_) \(c) \(v) \(closed) \(n)" }
 }

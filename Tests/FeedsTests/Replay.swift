@@ -8,12 +8,15 @@ struct Replay {
         /// With the instrument as it was then.
         var events: [(line: Int, event: MarketEvent, instrument: Instrument)] = []
         var known: [InstrumentID: Instrument] = [:]
+        /// Of the last book event.
+        var levels: [LevelChange] = []
         var line = 0
         var keepsBooks = false
 
         mutating func learn(_ instrument: Instrument) { known[instrument.id] = instrument }
 
         mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
+            if keepsBooks, levels.count > 0 { self.levels = levels.indices.map { levels[$0] } }
             switch event.payload {
             case .bookDelta where !keepsBooks: return
             default: if let instrument = known[event.instrument] { events.append((line, event, instrument)) }
@@ -36,16 +39,14 @@ struct Replay {
     mutating func play(
         _ file: CaptureFile,
         lines: Range<Int>? = nil,
-        after: (inout Replay, Int) throws -> Void = { _, _ in }
-    )
-        rethrows
-    {
+        after: (inout Replay, Int) -> Void = { _, _ in }
+    ) {
         for line in file.lines[lines ?? 0..<file.lines.count] {
             recorder.line = line.number
             file.bytes.withUnsafeBytes { all in
                 play(line, UnsafeRawBufferPointer(rebasing: all[line.payload]))
             }
-            try after(&self, line.number)
+            after(&self, line.number)
         }
     }
 

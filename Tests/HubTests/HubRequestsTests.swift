@@ -196,6 +196,21 @@ struct SubscribingTests {
         #expect(exchange.subscribe(three, .trades, "X*", "Y*").map(\.code) == [.tooManySubscriptions])
         #expect(exchange.hub.isConsistent)
     }
+
+    @Test("takes so many views of an instrument a channel, and no more, whoever else has them")
+    func viewsMost() {
+        var exchange = Exchange("A-USD", "B-USD", settings: Hub.Settings(viewsMost: 2))
+        let (one, two) = (exchange.open(), exchange.open())
+        let codes = ([0, 10, 25, 10] as [UInt32]).map { depth in
+            exchange.subscribe(one, .book, "A-USD", depth: depth).first?.code
+        }
+        #expect(codes == [nil, nil, .tooManySubscriptions, nil])
+        #expect(exchange.subscribe(one, .book, "B-USD", depth: 25).first?.code == nil)
+        #expect(exchange.subscribe(one, .ticker, "A-USD").first?.code == nil)
+        #expect(exchange.subscribe(two, .book, "A-USD", depth: 25).first?.code == nil)
+        exchange.unsubscribe(one, .book, "A-USD")
+        #expect(exchange.subscribe(one, .book, "A-USD", depth: 25).first?.code == nil)
+    }
 }
 
 @Suite("Wildcards")

@@ -35,7 +35,13 @@ struct InstrumentTests {
         table.rescale(InstrumentID(4), priceScale: 5, quantityScale: 3)
         #expect(table.version == 7)
         #expect(table[InstrumentID(4)].priceScale == 5 && table[InstrumentID(4)].quantityScale == 3)
-        #expect(table.count(ofVenue: "kraken") == 2 && table.count(ofVenue: "nowhere") == 0)
+        #expect(table[InstrumentID(4)].tick == 1 && table[InstrumentID(4)].lot == 1, "finer than was known")
+        var stepped = Self.instrument("SOL-USD", "kraken")
+        (stepped.tick, stepped.lot) = (5, 200)
+        let id = try table.add(stepped)
+        table.rescale(id, priceScale: 4, quantityScale: 6)
+        #expect(table[id].tick == 500 && table[id].lot == 2, "the same steps in other units")
+        #expect(table.count(ofVenue: "kraken") == 3 && table.count(ofVenue: "nowhere") == 0)
     }
 
     @Test("finds by venue and raw symbol, by name at a venue, and by name at the first venue")

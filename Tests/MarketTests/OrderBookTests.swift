@@ -112,6 +112,22 @@ struct OrderBookTests {
         #expect(book(bids: [100], asks: [101]).checksum == expected.value, "asks first: 101 1 100 1")
     }
 
+    @Test("takes finer units, all levels or none")
+    func rescales() {
+        var finer = book(bids: [99, -2], asks: [101], lots: 3)
+        #expect(rescale(&finer, price: 100, quantity: 10))
+        #expect(finer.top(2, of: .bid).map(\.price.ticks) == [9_900, -200] && finer.bestAsk?.quantity.lots == 30)
+        var large = book(bids: [99], asks: [.max / 10])
+        #expect(!rescale(&large, price: 100, quantity: 1) && !rescale(&large, price: 10, quantity: 1, headroom: 2))
+        #expect(large.bestBid?.price.ticks == 99 && large.bestAsk?.price.ticks == .max / 10)
+        #expect(rescale(&large, price: 10, quantity: 1))
+        #expect(large.bestBid?.price.ticks == 990)
+    }
+
+    private func rescale(_ book: inout OrderBook, price: Int64, quantity: Int64, headroom: Int64 = 1) -> Bool {
+        book.rescale(priceFactor: price, quantityFactor: quantity, headroom: headroom)
+    }
+
     private func book(bids: [Int64], asks: [Int64], lots: Int64 = 1) -> OrderBook {
         var book = OrderBook()
         for ticks in bids { book.set(Quantity(lots: lots), at: Price(ticks: ticks), of: .bid) }

@@ -38,6 +38,7 @@ struct SyntheticExchangeTests {
         }
         #expect(listener.faults.isEmpty, "\(listener.faults.prefix(3))")
         #expect(listener.tradeCounts.allSatisfy { $0 > 10 })
+        #expect(listener.sweepCount > 10 && listener.multipleFillCount > 100, "large orders meet several")
         for id in Self.ids { exchange.snapshot(of: id, atNs: exchange.nextDueNs, into: &listener) }
         #expect(listener.snapshotCount == 20)
         #expect(listener.faults.isEmpty, "a snapshot differs from what the deltas made")
@@ -164,6 +165,10 @@ private struct BookListener: MarketEventSink {
     var tradeCounts: [UInt64]
     var faults: [String] = []
     var snapshotCount = 0
+    /// Deltas of several levels.
+    var sweepCount = 0
+    /// Trades that are not their order's first.
+    var multipleFillCount = 0
     private var lastNs = Int64.min
     /// Whether the instrument's trades wait for their delta.
     private var isTrading: [Bool]
@@ -182,6 +187,7 @@ private struct BookListener: MarketEventSink {
         switch event.payload {
         case .trade(let trade):
             tradeCounts[index] += 1
+            if isTrading[index] { multipleFillCount += 1 }
             isTrading[index] = true
             let side: Side = trade.aggressor == .buyer ? .ask : .bid
             guard let best = side == .ask ? books[index].bestAsk : books[index].bestBid, best.price == trade.price,
@@ -194,6 +200,7 @@ private struct BookListener: MarketEventSink {
             var hasChanged = false
             for place in levels.indices where books[index].apply(levels[place]) { hasChanged = true }
             // The trades said it all already; anything else changes one level.
+            if levels.count > 1 { sweepCount += 1 }
             if hasChanged == isTrading[index] { faults.append("a delta that its trades do not explain") }
             if !isTrading[index], levels.count != 1 { faults.append("\(levels.count) levels for one order") }
             isTrading[index] = false

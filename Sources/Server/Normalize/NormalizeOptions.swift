@@ -36,6 +36,8 @@ package struct NormalizeReport: Sendable, Hashable {
     /// A strict run met a bad line and stopped there.
     package var isStopped = false
 
+    public init() {}
+
     /// 0 when all was read, 1 when a strict run stopped.
     package var exitStatus: Int32 { isStopped ? 1 : 0 }
 }

@@ -26,9 +26,13 @@ package struct OriginGate: Sendable {
     }
 
     package func judge(_ request: HTTPRequest) -> Judgement {
-        let host = (request.header("host") ?? "").lowercased()
+        judge(host: request.header("host") ?? "", origin: request.header("origin"))
+    }
+
+    package func judge(host: String, origin: String?) -> Judgement {
+        let host = host.lowercased()
         guard isOwn(host: Self.name(of: host)) else { return .foreignHost }
-        guard let origin = request.header("origin")?.lowercased() else { return .own }
+        guard let origin = origin?.lowercased() else { return .own }
         // Behind a proxy that ends TLS the page's origin is https although the hub sees plain HTTP: the host decides.
         let isOwnPage = origin == "http://" + host || origin == "https://" + host
         return isOwnPage || origins.contains(origin) ? .own : .foreignOrigin

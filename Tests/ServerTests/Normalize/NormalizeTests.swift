@@ -1,0 +1,181 @@
+import Foundation
+import Server
+import Testing
+
+/// Recorded venue traffic beside the package.
+private enum Captures {
+    static let root = URL(filePath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appending(path: "../shared/captures").standardizedFileURL
+
+    static let arePresent = FileManager.default.fileExists(atPath: root.appending(path: "README.md").path)
+
+    static func path(_ name: String) -> String { root.appending(path: name).path }
+}
+
+/// The keys of all rows.
+private struct Row: Decodable {
+    var type: String
+    var line: Int
+    var symbol: String
+    var raw_symbol: String
+    var side: String?
+    var price: String?
+    var quantity: String?
+    var event_ns: Int64
+    var received_ns: Int64
+    var id: String?
+    var flags: [String]
+    var bids: [[String]]?
+    var asks: [[String]]?
+    var state: String?
+    var reason: String?
+}
+
+private struct Output {
+    var rows: [Row] = []
+    var complaints: [String] = []
+    var report = NormalizeReport()
+}
+
+private func run(_ options: NormalizeOptions) throws -> Output {
+    var output = Output()
+    var bytes: [UInt8] = []
+    output.report = try normalize(
+        options,
+        write: { bytes.append(contentsOf: $0) },
+        complain: { output.complaints.append($0) }
+    )
+    let decoder = JSONDecoder()
+    output.rows = try bytes.split(separator: 10).map { try decoder.decode(Row.self, from: Data($0)) }
+    #expect(output.report.rows == output.rows.count)
+    return output
+}
+
+private func temporaryFile(_ text: String) throws -> String {
+    let path = FileManager.default.temporaryDirectory.appending(path: "normalize-\(UUID().uuidString).cap").path
+    try Data(text.utf8).write(to: URL(filePath: path))
+    return path
+}
+
+@Suite("Normalizing recordings")
+struct NormalizeTests {
+    private static let snapshot =
+        #"{"type":"snapshot","product_id":"A-B","bids":[["1.50","2"],["1.40","3"]],"asks":[["1.60","1.0"]]}"#
+    private static let match =
+        #"{"type":"match","trade_id":7,"side":"sell","size":"0.250","price":"1.55","product_id":"A-B","#
+        + #""time":"2021-04-17T16:43:37.089723Z"}"#
+
+    @Test("writes each kind of row with its keys, numbers without trailing zeros")
+    func rows() throws {
+        let update = #"{"type":"l2update","product_id":"A-B","changes":[["buy","1.50","0.00"]]}"#
+        let path = try temporaryFile("5\t1\tR\t\(Self.snapshot)\n6\t1\tR\t\(Self.match)\n7\t1\tR\t\(update)")
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let output = try run(NormalizeOptions(venue: "coinbase", files: [path]))
+        #expect(output.rows.map(\.type) == ["status", "book", "status", "status", "book", "trade", "book"])
+        #expect(output.rows.map(\.line) == [1, 1, 1, 2, 2, 2, 3])
+        let book = try #require(output.rows.dropFirst().first)
+        #expect(book.bids == [["1.5", "2"], ["1.4", "3"]])
+        #expect(book.asks == [["1.6", "1"]])
+        #expect(book.flags == ["SNAPSHOT", "LAST", "TS_EVENT_MISSING"])
+        #expect(output.rows[3].state == "live")
+        #expect(output.rows[3].reason == "units_changed")
+        let trade = output.rows[5]
+        #expect(trade.side == "buy")
+        #expect(trade.price == "1.55")
+        #expect(trade.quantity == "0.25")
+        #expect(trade.event_ns == 1_618_677_817_089_723_000)
+        #expect(trade.received_ns == 6)
+        #expect(trade.id == "7")
+        #expect(output.rows[6].bids == [["1.4", "3"]])
+        #expect(output.complaints == ["3 lines, 0 bad, 7 rows"])
+    }
+
+    @Test("reports bad lines with file and number, goes on, and stops only when strict")
+    func badLines() throws {
+        let lines = [
+            "5\t1\tR\t\(Self.match)", "", "x\t1\tR\t{}", "5\t1\tQ\t{}", "5\t1\tR", "5\t1\tR\t{", "5\t0\tH\tno tab",
+            "99999999999999999999\t1\tR\t{}", "5\t4294967296\tR\t{}",
+            "6\t1\tR\t\(Self.match.replacing("7", with: "8"))",
+        ]
+        let path = try temporaryFile(lines.joined(separator: "\n") + "\n")
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        var options = NormalizeOptions(venue: "coinbase", files: [path])
+        options.emits = [.trades]
+        let output = try run(options)
+        #expect(output.report.lines == 10)
+        #expect(output.report.badLines == 8)
+        #expect(output.rows.count == 2)
+        #expect(
+            output.complaints.dropLast().map { $0.split(separator: ":")[1] } == [
+                "2", "3", "4", "5", "6", "7", "8", "9",
+            ]
+        )
+        #expect(output.report.exitStatus == 0)
+        options.isStrict = true
+        let strict = try run(options)
+        #expect(strict.rows.count == 1)
+        #expect(strict.report.lines == 2)
+        #expect(strict.report.exitStatus == 1)
+    }
+
+    @Test("says what is wrong with the command")
+    func errors() throws {
+        #expect(throws: NormalizeError.cannotRead(path: "/no/such/file")) {
+            try run(NormalizeOptions(venue: "kraken", files: ["/no/such/file"]))
+        }
+        #expect(throws: NormalizeError.self) { try run(NormalizeOptions(venue: "krakn", files: [])) }
+        #expect(throws: NormalizeError.self) { try run(NormalizeOptions(venue: "kraken", files: ["/tmp"])) }
+    }
+
+    @Test("reads packed recordings, and tells of one that ends too early")
+    func damaged() throws {
+        guard Captures.arePresent else { return }
+        let whole = try Data(contentsOf: URL(filePath: Captures.path("binance/binance-A.cap.gz")))
+        let path = FileManager.default.temporaryDirectory.appending(path: "cut-\(UUID().uuidString).cap.gz").path
+        try whole.prefix(whole.count / 2).write(to: URL(filePath: path))
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        #expect(throws: NormalizeError.self) { try run(NormalizeOptions(venue: "binance", files: [path])) }
+    }
+
+    @Test(
+        "gives the trades and books of the goldens, with a list of instruments and without",
+        .enabled(if: Captures.arePresent, "the captures are not beside the package"),
+        arguments: [
+            ("coinbase", "coinbase/coinbase-A.cap.gz", "coinbase/golden-coinbase-A", "coinbase"),
+            ("binance", "binance/binance-A.cap.gz", "binance/golden-binance-A", "binance"),
+            (
+                "binance-usdm", "binance_futures/binance_futures-A.cap.gz", "binance_futures/golden-binance_futures-A",
+                "binance_futures"
+            ),
+            ("kraken", "kraken/kraken-A.cap.gz", "kraken/golden-kraken-A", "kraken"),
+        ],
+        [true, false]
+    )
+    func goldens(capture: (venue: String, path: String, golden: String, list: String), hasList: Bool) throws {
+        struct Final: Decodable {
+            var bids: [[String]]
+            var asks: [[String]]
+        }
+        var options = NormalizeOptions(venue: capture.venue, files: [Captures.path(capture.path)])
+        options.finalBooks = 20
+        options.emits = [.trades, .book]
+        if hasList { options.instrumentsPath = Captures.path("instruments/\(capture.list).json") }
+        let output = try run(options)
+        #expect(output.report.badLines == 0)
+        let file = URL(filePath: Captures.path(capture.golden + "/book_final.json"))
+        let finals = try JSONDecoder().decode([String: Final].self, from: Data(contentsOf: file))
+        for (symbol, final) in finals {
+            // The last two rows of a book: after its last update, and at the end.
+            for row in output.rows.filter({ $0.type == "book" && $0.symbol == symbol }).suffix(2) {
+                #expect(row.bids == final.bids, "\(symbol)")
+                #expect(row.asks == final.asks, "\(symbol)")
+            }
+        }
+        let stats = try JSONSerialization.jsonObject(
+            with: Data(contentsOf: URL(filePath: Captures.path(capture.golden + "/stats.json")))
+        )
+        let callbacks = (stats as? [String: Any])?["callbacks"] as? [String: Int]
+        #expect(output.rows.filter { $0.type == "trade" }.count == callbacks?["trades"])
+    }
+}

@@ -1,0 +1,30 @@
+import Testing
+
+@testable import Transport
+
+@Suite("A WebSocket frame header")
+struct WebSocketFrameTests {
+    @Test(
+        "has the shortest length there is",
+        arguments: [
+            (0, [0x81, 0]), (125, [0x81, 125]), (126, [0x81, 126, 0, 126]), (65_535, [0x81, 126, 255, 255]),
+            (65_536, [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] as [(Int, [UInt8])]
+    )
+    func lengths(count: Int, header: [UInt8]) {
+        let frame = WebSocketFrame.bytes(.text, [UInt8](repeating: 9, count: count))
+        #expect(Array(frame.prefix(header.count)) == header)
+        #expect(frame.count == header.count + count)
+        #expect(WebSocketFrame.headerBytes(payloadBytes: count) == header.count)
+    }
+
+    @Test(
+        "names its kind",
+        arguments: [
+            (WebSocketFrame.Kind.text, 0x81), (.binary, 0x82), (.close, 0x88), (.ping, 0x89), (.pong, 0x8a),
+        ] as [(WebSocketFrame.Kind, UInt8)]
+    )
+    func kinds(kind: WebSocketFrame.Kind, first: UInt8) {
+        #expect(WebSocketFrame.bytes(kind, [1]) == [first, 1, 1])
+    }
+}
