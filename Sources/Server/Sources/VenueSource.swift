@@ -15,6 +15,8 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
     private var timer: LoopTimer?
     private var random = SystemRandomNumberGenerator()
     private var counted = VenueFeed.Counters()
+    /// Texts that wait until the socket takes more.
+    private var unsent: [String] = []
     /// The name of the one connection in the feed.
     private static let connection: UInt32 = 1
 
@@ -25,9 +27,15 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
         name = "venue \(configuration.venue)"
         feed = VenueFeed(dialect)
         let named = configuration.channels.compactMap(VenueChannel.init(rawValue:))
-        let channels = named.isEmpty ? [.trades, .quotes, .book] : named
-        let subscription = VenueSubscription(rawSymbols: configuration.symbols, channels: channels)
-        client = VenueClient(dialect, subscription: subscription)
+        let isDefault = named.isEmpty && configuration.ownChannels.isEmpty
+        let subscription = VenueSubscription(
+            rawSymbols: configuration.symbols,
+            channels: isDefault ? [.trades, .quotes, .book] : named,
+            ownChannels: configuration.ownChannels
+        )
+        var limits = VenueClient.Limits()
+        limits.silenceMostNs = Int64(configuration.silenceMs) * 1_000_000
+        client = VenueClient(dialect, subscription: subscription, limits: limits)
     }
 
     package var instruments: [InstrumentID] { feed.instruments }
@@ -99,9 +107,15 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
         handle(.heard)
     }
 
+    package func writable(_ socket: ClientID, on loop: IOLoop) {
+        guard socket == self.socket, let feedLoop else { return }
+        sendUnsent(on: feedLoop)
+    }
+
     package func closed(_ socket: ClientID, reason: String, on loop: IOLoop) {
         guard socket == self.socket else { return }
         self.socket = nil
+        unsent = []
         state = .failed(reason: reason)
         feedLoop?.log.warning("venue-connection-lost", ["venue": .text(name), "reason": .text(reason)])
         feedLoop?.metrics.countReconnect(venue: configuration.venue)
@@ -130,14 +144,20 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
         switch effect {
         case .connect(let url): connect(url, on: feedLoop)
         case .send(let text):
-            if let socket { _ = feedLoop.loop?.send(text: text, to: socket) }
+            unsent.append(text)
+            sendUnsent(on: feedLoop)
         case .ping:
             if let socket { _ = feedLoop.loop?.ping(socket, payload: []) }
         case .fetch(let url, let rawSymbol): fetch(url, rawSymbol, on: feedLoop)
         case .close:
-            if let socket { feedLoop.loop?.close(socket) }
+            if let socket {
+                feedLoop.loop?.close(socket)
+                feedLoop.metrics.countReconnect(venue: configuration.venue)
+            }
             socket = nil
+            unsent = []
         case .lost(let reason):
+            feedLoop.log.warning("venue-books-lost", ["venue": .text(name), "reason": "\(reason)"])
             feed.disconnected(
                 Self.connection,
                 reason: reason,
@@ -149,6 +169,12 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
             let delay = UInt64(max(0, untilNs - HubClock.monotonicNs))
             timer = feedLoop.loop?.after(delay) { [weak self] in self?.handle(.timer) }
         }
+    }
+
+    /// Hands texts over in order until the socket takes no more.
+    private func sendUnsent(on feedLoop: FeedLoop) {
+        guard let socket, let loop = feedLoop.loop else { return }
+        while let text = unsent.first, loop.send(text: text, to: socket) != .refused { unsent.removeFirst() }
     }
 
     private func connect(_ url: String, on feedLoop: FeedLoop) {

@@ -69,7 +69,9 @@ package final class VenuePlayer: IOLoopHandler {
         do throws(MeaningFault) {
             guard let streams = try initialStreams(request) else {
                 refuse("upgrade", request.path)
-                return .refuse(HTTPResponse(status: 404, text: manner.httpRefusal(.unknownPath), contentType: Self.json))
+                return .refuse(
+                    HTTPResponse(status: 404, text: manner.httpRefusal(.unknownPath), contentType: Self.json)
+                )
             }
             if let wrong = streams.first(where: { !recording.offers($0) }) {
                 refuse("upgrade", "\(wrong.symbol) \(wrong.channel)")
