@@ -37,21 +37,36 @@ func nowNs() -> Int64 {
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
 }
 
-/// Makes books of requested snapshots live from the first update on: the recording of messages alone has no snapshot.
+/// The first update of each book, as a snapshot that makes the book live from there on: the frames alone have none.
+func snapshots(_ payloads: [UnsafeRawBufferPointer], _ dialect: any VenueDialect) -> [String: String] {
+    var found: [String: String] = [:]
+    var frame = VenueFrame()
+    for payload in payloads {
+        frame.clear()
+        try? dialect.parse(payload, into: &frame)
+        for case .book(let book) in frame.messages {
+            let rawSymbol = book.symbol.string(in: payload)
+            guard found[rawSymbol] == nil else { continue }
+            let lastID = dialect.venue == "binance" ? book.firstID - 1 : book.firstID
+            found[rawSymbol] = "{\"lastUpdateId\":\(lastID),\"bids\":[],\"asks\":[]}"
+        }
+    }
+    return found
+}
+
 func seed(
     _ feed: inout VenueFeed,
     _ instruments: inout InstrumentTable,
     _ sink: inout CountingSink,
-    _ first: VenueFrame
+    _ snapshots: [String: String]
 ) {
-    for case .book(let book) in first.messages {
-        let lastID = feed.dialect.venue == "binance" ? book.firstID - 1 : book.firstID
-        var body = "{\"lastUpdateId\":\(lastID),\"bids\":[],\"asks\":[]}"
+    for (rawSymbol, body) in snapshots {
+        var text = body
         var actions: [FeedAction] = []
-        body.withUTF8 { body in
+        text.withUTF8 { body in
             try? feed.receiveSnapshot(
                 UnsafeRawBufferPointer(body),
-                rawSymbol: "BTCUSDT",
+                rawSymbol: rawSymbol,
                 connection: 0,
                 atNs: 1,
                 instruments: &instruments,
@@ -86,6 +101,7 @@ let isRequested = dialect.snapshotURL(rawSymbol: "X") != nil
 
 bytes.withUnsafeBytes { all in
     let payloads = lines.map { UnsafeRawBufferPointer(rebasing: all[$0]) }
+    let bodies = isBook && isRequested ? snapshots(payloads, dialect) : [:]
     for _ in 0..<rounds {
         var frame = VenueFrame()
         var feed = VenueFeed(dialect)
@@ -93,14 +109,7 @@ bytes.withUnsafeBytes { all in
         var sink = CountingSink()
         var actions: [FeedAction] = []
         (sum, faults) = (0, 0)
-        if isBook, isRequested {
-            for payload in payloads {
-                frame.clear()
-                try? dialect.parse(payload, into: &frame)
-                if case .book = frame.messages.first { break }
-            }
-            seed(&feed, &instruments, &sink, frame)
-        }
+        seed(&feed, &instruments, &sink, bodies)
         let startNs = nowNs()
         if isBook {
             for payload in payloads {

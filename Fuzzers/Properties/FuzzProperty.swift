@@ -11,4 +11,10 @@ public let fuzzProperties: [FuzzProperty] = [
     .decimal,
     .enhancedFrame,
     .legacyFrame,
+    .venueScanner,
+    .capture,
+    .coinbaseFeed,
+    .binanceFeed,
+    .binanceUSDMFeed,
+    .krakenFeed,
 ]

@@ -92,6 +92,7 @@ extension VenueFeed {
         for update in waiting.updates {
             var past = arrival
             past.receivedNs = update.receivedNs
+            past.connection = followed[place].connection
             try take(update: update.book, update.levels.span, place, past, &instruments, &actions, &sink)
         }
     }
@@ -182,7 +183,10 @@ extension VenueFeed {
         guard followed[place].state == .live else {
             return wait(message, levels, place, arrival, &actions, &sink)
         }
-        guard rules.book.isRequested || followed[place].connection == arrival.connection else {
+        if rules.book.isRequested {
+            // Their numbers tell which updates belong to the book; the connection that brings them keeps it alive.
+            followed[place].connection = arrival.connection
+        } else if followed[place].connection != arrival.connection {
             counters.unusedUpdates += 1
             return
         }

@@ -81,8 +81,8 @@ public struct VenueFeed: Sendable {
 
     /// Takes a frame that a connection received.
     ///
-    /// - Throws: why the frame was not understood; it is counted and changed nothing, except that a live book which cannot
-    ///   follow it begins anew.
+    /// - Throws: why the frame was not understood. It is counted and changed nothing, with two exceptions: a live book that
+    ///   cannot follow an update begins anew, and what stands in the frame before a number that fits no units is done.
     public mutating func receive(
         _ text: UnsafeRawBufferPointer,
         connection: UInt32,

@@ -63,7 +63,10 @@ extension JSONScanner {
         guard count >= 8, place < count else { return try longNumber() }
         let whole = paddedWord(at: place) ^ 0x3030_3030_3030_3030
         let wholeCount = Self.digitCount(whole)
-        guard wholeCount > 0, wholeCount < 8 else { return try longNumber() }
+        // A leading zero stands alone: the long way refuses another.
+        guard wholeCount > 0, wholeCount < 8, wholeCount == 1 || base[place] != UInt8(ascii: "0") else {
+            return try longNumber()
+        }
         place &+= wholeCount
         var digits = Self.eightDigits(whole << (64 - 8 * UInt64(wholeCount)))
         var (scale, written) = (0, 0)
@@ -88,11 +91,11 @@ extension JSONScanner {
             guard base[place] == UInt8(ascii: "\"") else { return try longNumber() }
             place &+= 1
         } else {
-            // More digits, an exponent or a leading zero: the long way knows what is allowed.
+            // More digits or an exponent: the long way knows what is allowed.
             let follower = base[place]
-            guard follower == UInt8(ascii: ",") || follower == UInt8(ascii: "]") || follower == UInt8(ascii: "}"),
-                base[start] != UInt8(ascii: "0") || wholeCount == 1
-            else { return try longNumber() }
+            guard follower == UInt8(ascii: ",") || follower == UInt8(ascii: "]") || follower == UInt8(ascii: "}") else {
+                return try longNumber()
+            }
         }
         step(place - start)
         return VenueNumber(

@@ -20,19 +20,23 @@ public struct Hub: Sendable {
         public var wildcardsMost: Int
         /// Views of one instrument that one session may hold on a channel: each costs work at every event.
         public var viewsMost: Int
+        /// Book levels told to one session at a time that are nobody else's; the rest follows when those have been sent.
+        public var stateLevelsMost: Int
 
         public init(
             subscriptionsMost: Int = 10_000,
             symbolsPerRequestMost: Int = 1_000,
             topicsMost: Int = 200_000,
             wildcardsMost: Int = 100,
-            viewsMost: Int = 32
+            viewsMost: Int = 32,
+            stateLevelsMost: Int = 20_000
         ) {
             self.subscriptionsMost = subscriptionsMost
             self.symbolsPerRequestMost = symbolsPerRequestMost
             self.topicsMost = topicsMost
             self.wildcardsMost = wildcardsMost
             self.viewsMost = viewsMost
+            self.stateLevelsMost = stateLevelsMost
         }
     }
 

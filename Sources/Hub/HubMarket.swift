@@ -57,6 +57,9 @@ extension Hub: MarketEventSink {
         for topic in states[index].trades {
             switch topics[topic.index].key.view.delivery {
             case .every: enqueue(.trade(trade), stamp, on: topic)
+            // Every change while the client keeps up: only who falls behind, or wants an interval, gets sums.
+            case .conflate where topics[topic.index].key.view == View(channel: .trades, delivery: .conflate):
+                enqueue(.trade(trade), stamp, on: topic)
             case .conflate where topics[topic.index].key.view.channel == .trades:
                 if topics[topic.index].aggregate == nil {
                     topics[topic.index].aggregate = TradeAggregate(trade)

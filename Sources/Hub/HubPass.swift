@@ -26,18 +26,24 @@ extension Hub {
         deal(into: &pass)
     }
 
-    /// Appends the newest state of everything that a session missed while it was blocked.
+    /// Appends the newest state of what a session missed while it was blocked, or was not told yet when it subscribed.
+    ///
+    /// Stops when it has appended ``Settings/stateLevelsMost`` levels; while ``isBehind(_:)`` is true there is more.
     public mutating func catchUp(_ id: SessionID, into pass: inout Pass) {
         guard isOpen(id), sessions[id.index].behindCount > 0 else { return }
         let start = Int32(pass.order.count)
         for subscription in sessions[id.index].subscriptions {
             let place = Int(subscription.place)
             guard topics[subscription.topic.index].subscribers[place].isBehind else { continue }
+            guard pass.levels.count < settings.stateLevelsMost else { break }
             for push in bringUp(place, of: subscription.topic, into: &pass) { pass.order.append(Int32(push)) }
         }
         let end = Int32(pass.order.count)
         if end > start { pass.shares.append(Pass.Share(session: id, range: start..<end)) }
     }
+
+    /// Whether a session has yet to be told the state of something it listens to.
+    public func isBehind(_ id: SessionID) -> Bool { isOpen(id) && sessions[id.index].behindCount > 0 }
 
     private static func dueNs(class index: Int, after now: Int64) -> Int64 {
         let lengthNs = Int64(View.intervalsMs[index]) * 1_000_000
@@ -65,6 +71,7 @@ extension Hub {
             let payload = topics[index].show(states[state].book, spare: &spareWindow, into: &pass.levels)
             guard let payload else { return }
             append(payload, states[state].bookStamp, of: id, levels: start..<Int32(pass.levels.count), into: &pass)
+        case (.trades, .conflate) where view.intervalMs == 0: flushWaiting(of: id, into: &pass)
         case (.trades, .conflate):
             guard let aggregate = topics[index].aggregate, let trade = states[state].trade else { return }
             topics[index].aggregate = nil
@@ -324,7 +331,8 @@ extension Hub {
         let first = pass.pushes.count
         let view = topics[index].key.view
         var (previous, stamp) = (seen ?? 0, topics[index].last)
-        if seen == nil { stamp.flags.insert(.snapshot) }
+        let isJoining = seen == nil
+        if isJoining { stamp.flags.insert(.snapshot) }
         switch (view.channel, view.delivery) {
         case (.book, _):
             let start = Int32(pass.levels.count)
@@ -348,7 +356,7 @@ extension Hub {
             }
             pass.pushes.append(push(value, stamp, previous: previous, of: id, levels: 0..<0))
         }
-        if seen == nil { for index in first..<pass.pushes.count { pass.pushes[index].skipped = 0 } }
+        if isJoining { for index in first..<pass.pushes.count { pass.pushes[index].skipped = 0 } }
         return first..<pass.pushes.count
     }
 }

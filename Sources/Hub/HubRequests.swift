@@ -20,7 +20,8 @@ extension Hub {
         switch request {
         case .connect(let connect):
             sessions[id.index].passMs = Self.served(connect.passMs, onGridOf: 0)
-            let session = UInt64(id.generation) << 32 | UInt64(id.slot)
+            // Below 2^53, so that every client can read it.
+            let session = UInt64(id.generation & 0x1F_FFFF) << 32 | UInt64(id.slot)
             let count = UInt32(table.all.count)
             return .connected(
                 Welcome(epoch: epoch, session: session, tableVersion: table.version, instrumentCount: count)
@@ -212,9 +213,24 @@ extension Hub {
             )
         )
         topics[topic.index].subscribers.append(Topic.Subscriber(slot: id.slot, place: place))
-        let pushes = appendState(of: topic, since: nil, slot: id.slot, into: &pass)
-        for push in pushes { pass.order.append(Int32(push)) }
+        if mayWait(topic, of: id, in: pass) {
+            // Behind from the start: the state comes when there is room for it.
+            topics[topic.index].subscribers[topics[topic.index].subscribers.count - 1].joinLater()
+            topics[topic.index].behindCount += 1
+            sessions[id.index].behindCount += 1
+        } else {
+            let pushes = appendState(of: topic, since: nil, slot: id.slot, into: &pass)
+            for push in pushes { pass.order.append(Int32(push)) }
+        }
         return .success(describe(topic))
+    }
+
+    /// Whether the first state of a topic may come later than the answer that names it.
+    ///
+    /// So that one request for a thousand whole books does not make one message of all of them.
+    private func mayWait(_ topic: TopicID, of id: SessionID, in pass: Pass) -> Bool {
+        guard topics[topic.index].key.view.channel == .book, !topics[topic.index].isLossless else { return false }
+        return sessions[id.index].isBlocked || pass.levels.count >= settings.stateLevelsMost
     }
 
     /// How many views of an instrument a session holds on a channel, by the shorter of two ways; less where few exist.

@@ -15,13 +15,18 @@ struct Topic: Sendable {
         var place: Int32
         /// The last push the client has, when some were left out since; else nil.
         var seen: UInt64? {
-            get { lastSeen == .max ? nil : lastSeen }
-            set { lastSeen = newValue ?? .max }
+            get { lastSeen >= Self.joining ? nil : lastSeen }
+            set { lastSeen = newValue ?? Self.upToDate }
         }
         /// As few bytes as will do: there is one of these a delivery.
-        private var lastSeen: UInt64 = .max
+        private var lastSeen = Self.upToDate
+        private static let upToDate = UInt64.max
+        private static let joining = UInt64.max - 1
 
-        var isBehind: Bool { lastSeen != .max }
+        var isBehind: Bool { lastSeen != Self.upToDate }
+
+        /// Puts off the first state: the client is behind, and has seen nothing.
+        mutating func joinLater() { lastSeen = Self.joining }
 
         init(slot: UInt32, place: Int32) {
             self.slot = slot

@@ -128,15 +128,17 @@ public final class IOLoop: @unchecked Sendable {
         uv.deallocate()
         loopList.deallocate()
         sweepTimer.deallocate()
-        _ = Glibc.close(eventDescriptor)
         handler = nil
     }
+
+    /// Only now: another thread may wake a loop that has ended, and a closed descriptor may be somebody else's.
+    deinit { _ = Glibc.close(eventDescriptor) }
 
     // MARK: Any thread
 
     /// Has the handler read its rings soon, by ``IOLoopHandler/wake(on:)``.
     ///
-    /// Several calls may become one. The loop must not have returned from ``run()``.
+    /// Several calls may become one; nothing happens when the loop has ended.
     public func wake() { ct_eventfd_signal(eventDescriptor) }
 
     /// Begins the orderly end; see ``run()``.

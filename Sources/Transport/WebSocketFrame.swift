@@ -38,6 +38,29 @@ public enum WebSocketFrame {
         return count
     }
 
+    /// How many of these bytes, which are frames one after the other, are the first whole frames of at most `most` bytes.
+    ///
+    /// At least one frame, however long. Writes must end where a frame ends: libwebsockets puts its own pongs between them.
+    /// - Precondition: the bytes are whole frames as a server sends them.
+    public static func wholeFrames(in bytes: UnsafeRawBufferPointer, most: Int) -> Int {
+        guard bytes.count > most else { return bytes.count }
+        var end = 0
+        while end < bytes.count {
+            let next = end + frameBytes(at: end, in: bytes)
+            if next > most { return end == 0 ? next : end }
+            end = next
+        }
+        return end
+    }
+
+    private static func frameBytes(at start: Int, in bytes: UnsafeRawBufferPointer) -> Int {
+        switch bytes[start + 1] {
+        case 127: 10 + (2..<10).reduce(0) { $0 << 8 | Int(bytes[start + $1]) }
+        case 126: 4 + (Int(bytes[start + 2]) << 8 | Int(bytes[start + 3]))
+        case let count: 2 + Int(count)
+        }
+    }
+
     /// A whole frame.
     public static func bytes(_ kind: Kind, _ payload: some Collection<UInt8>) -> [UInt8] {
         let count = payload.count

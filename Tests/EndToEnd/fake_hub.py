@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""A stand-in for the hub that can show the page what the real one rarely does: gaps, silence, refusals, late instruments.
+"""A stand-in for the hub that shows the page what the real one rarely does: gaps, silence, refusals, late instruments.
 
-It serves web-client/dist as assets.json says and speaks as much of the enhanced channel as the page uses. Tests steer it
-from their own thread (`with FakeHub() as hub`); by hand: `.build/venv/bin/python Tests/EndToEnd/fake_hub.py --port 8080`.
+It serves web-client/dist as assets.json says and speaks as much of the enhanced channel as the page uses. Tests steer
+it from their own thread (`with FakeHub() as hub`); by hand:
+`.build/venv/bin/python Tests/EndToEnd/fake_hub.py --port 8080`.
 """
 
 import argparse

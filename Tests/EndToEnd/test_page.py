@@ -6,15 +6,16 @@ import json
 import urllib.request
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page
 
 from chromium import badge, browser, number, open_page, picture, rows, wait  # noqa: F401
 from hub import ROOT, Hub
 
 DEFAULT_INSTRUMENTS = 10
-ASSETS = json.loads((ROOT / "web-client" / "dist" / "assets.json").read_text()) if (
-    ROOT / "web-client" / "dist" / "assets.json"
-).exists() else {"assets": [], "documentHeaders": {}}
+DIST = ROOT / "web-client" / "dist"
+
+pytestmark = pytest.mark.settings({"web.root": DIST})
 
 OpenPage = Callable[..., Page]
 
@@ -71,16 +72,17 @@ def test_the_feed_is_quick_and_without_gaps(hub: Hub, open_page: OpenPage) -> No
 
 
 def test_every_asset_is_served_as_the_build_says(hub: Hub) -> None:
-    assert len(ASSETS["assets"]) > 5, "the page is not built: Scripts/build-web"
-    for asset in ASSETS["assets"]:
+    listing = json.loads((DIST / "assets.json").read_text())
+    assert len(listing["assets"]) > 5
+    for asset in listing["assets"]:
         with get(hub.page_url.rstrip("/") + asset["path"], Accept="text/html,*/*") as answer:
             assert answer.status == 200
-            assert answer.read() == (ROOT / "web-client" / "dist" / asset["file"]).read_bytes()
+            assert answer.read() == (DIST / asset["file"]).read_bytes()
             assert answer.headers["Content-Type"] == asset["type"]
             lasting = "immutable" in answer.headers["Cache-Control"]
             assert lasting == (asset["cache"] == "immutable"), asset["path"]
             if asset["type"].startswith("text/html"):
-                for name, value in ASSETS["documentHeaders"].items():
+                for name, value in listing["documentHeaders"].items():
                     assert answer.headers[name] == value
 
 

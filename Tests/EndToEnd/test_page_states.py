@@ -29,7 +29,7 @@ def live_page(open_page: OpenPage, hub: FakeHub, **options: object) -> Page:
     return page
 
 
-# ---- connection ---------------------------------------------------------------------------------------------------------
+# ---- connection -------------------------------------------------------------------------------------------------
 
 
 def test_silence_is_delayed_then_stale_then_a_new_connection(fake: FakeHub, open_page: OpenPage) -> None:
@@ -98,7 +98,7 @@ def test_a_final_close_is_not_answered_by_coming_back(fake: FakeHub, open_page: 
     assert fake.connects == 1
 
 
-# ---- data ---------------------------------------------------------------------------------------------------------------
+# ---- data -------------------------------------------------------------------------------------------------------
 
 
 def test_a_gap_is_counted_and_its_topic_subscribed_anew(fake: FakeHub, open_page: OpenPage) -> None:
@@ -160,7 +160,7 @@ def test_a_hub_with_another_clock_looks_no_slower(fake: FakeHub, open_page: Open
     badge(page, "Live")
 
 
-# ---- table --------------------------------------------------------------------------------------------------------------
+# ---- table ------------------------------------------------------------------------------------------------------
 
 
 def test_only_rows_on_the_screen_are_in_the_document(open_page: OpenPage) -> None:
@@ -217,14 +217,14 @@ def test_sorting_by_a_column_and_back(fake: FakeHub, open_page: OpenPage, headin
     assert values == sorted(values)
     page.reload()
     wait(page, "document.querySelector('.row:not([hidden])')")
-    assert page.locator(f".head .{cell}").get_attribute("aria-sort") == "ascending", "the order is remembered"
+    assert page.locator(f".headings .{cell}").get_attribute("aria-sort") == "ascending", "the order is remembered"
 
 
 RECORD_FLASHES = """() => {
     window.flashes = [];
     for (const cell of document.querySelectorAll('.row .last')) {
-        new MutationObserver(() => { if (cell.dataset.flash) window.flashes.push([cell.parentNode.id, performance.now()]); })
-            .observe(cell, { attributeFilter: ['data-flash'] });
+        const record = () => { if (cell.dataset.flash) window.flashes.push([cell.parentNode.id, performance.now()]); };
+        new MutationObserver(record).observe(cell, { attributeFilter: ['data-flash'] });
     }
 }"""
 
@@ -264,7 +264,7 @@ def test_a_hidden_page_keeps_its_title_true(fake: FakeHub, open_page: OpenPage) 
     wait(page, "title => document.title !== title", title, 4)
 
 
-# ---- looks --------------------------------------------------------------------------------------------------------------
+# ---- looks ------------------------------------------------------------------------------------------------------
 
 
 def test_the_theme_follows_the_system_until_it_is_chosen(fake: FakeHub, open_page: OpenPage) -> None:
@@ -364,7 +364,7 @@ def test_the_policy_forbids_what_the_page_does_not_need(fake: FakeHub, open_page
     page = open_page(fake.page_url, expecting="Content Security Policy")
     violated = page.evaluate(
         """() => new Promise(done => {
-            document.addEventListener('securitypolicyviolation', event => done(event.effectiveDirective), { once: true });
+            document.addEventListener('securitypolicyviolation', event => done(event.effectiveDirective));
             document.body.setAttribute('onclick', '1');
             setTimeout(() => done('nothing'), 2000);
         })"""

@@ -247,6 +247,21 @@ struct VenueFeedTests {
         #expect(talk.replay.top(5, of: "C-D", .bid) == [["2", "1"]])
     }
 
+    @Test("a book whose snapshot was asked for ends with the connection that brings its updates")
+    func disconnectsRequested() throws {
+        var talk = try Talk("binance")
+        talk.answer("BTCUSDT", book100)
+        talk.hear(depth(101, 102))
+        #expect(talk.replay.top(5, of: "BTC-USDT", .bid).count == 1)
+        talk.replay.feed.disconnected(1, reason: .connectionLost, atNs: 5, into: &talk.replay.recorder)
+        #expect(talk.statuses.last == MarketStatus(.disconnected, .connectionLost))
+        #expect(talk.replay.top(5, of: "BTC-USDT", .bid).isEmpty)
+        talk.hear(depth(103, 104))
+        #expect(talk.replay.actions.count == 1)
+        talk.answer("BTCUSDT", book100.replacing("100", with: "103"))
+        #expect(talk.statuses.last?.state == .live)
+    }
+
     @Test("a book that stays crossed begins anew")
     func crossed() throws {
         var talk = try Talk("coinbase")

@@ -15,6 +15,7 @@ struct Client {
         var last: UInt64
         var book = OrderBook()
         var heard: [Heard] = []
+        var hasHeard = false
     }
 
     let session: SessionID
@@ -65,6 +66,7 @@ struct Client {
                 if push.checksum == nil { unchecked.insert(push.topic) } else { unchecked.remove(push.topic) }
             }
             topic.last = push.sequence
+            topic.hasHeard = true
             topic.heard.append(Heard(push: push, levels: levels))
             topics[push.topic] = topic
         }
@@ -81,6 +83,13 @@ struct Client {
                 fault("not a first state: \(push) after \(topic.description.sequence)")
             }
             if !push.flags.contains(.snapshot) { fault("a first state without its flag: \(push)") }
+            return
+        }
+        // A whole book may come later than the answer: then it is the first that is heard, and begins the count.
+        if !topic.hasHeard, case .bookSnapshot = push.payload, push.previous == 0 {
+            if push.skipped != 0 || push.sequence < topic.last || !push.flags.contains(.snapshot) {
+                fault("not a late first state: \(push) after \(topic.last)")
+            }
             return
         }
         if push.previous != topic.last { fault("previous is not \(topic.last): \(push)") }

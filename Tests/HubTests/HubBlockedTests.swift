@@ -143,7 +143,7 @@ struct BlockedSessionTests {
         #expect(exchange.faults == [])
     }
 
-    @Test("gets the state of what it joins")
+    @Test("gets the state of a book it joins once it is free")
     func joinsWhileBlocked() {
         var exchange = Exchange("BTC-USD")
         exchange.snapshot(bids: [(99, 1)])
@@ -153,7 +153,61 @@ struct BlockedSessionTests {
         exchange.change(bids: [(99, 2)])
         exchange.run()
         exchange.free(client)
-        #expect(exchange.clients[client].heard.map(\.push.sequence) == [1, 2])
+        #expect(exchange.clients[client].heard.map(\.push.sequence) == [2])
         #expect(exchange.faults == [])
+    }
+}
+
+@Suite("A request for more state than one message should hold")
+struct HubLargeStateTests {
+    @Test("is answered at once and told in pieces, each client ending on the topic's last push")
+    func pieces() {
+        var hub = Hub(settings: Hub.Settings(stateLevelsMost: 10), epoch: 1)
+        var table = InstrumentTable()
+        for index in 0..<5 {
+            let symbol = "S\(index)"
+            _ = try? table.add(
+                Instrument(
+                    id: InstrumentID(0),
+                    venue: "v",
+                    symbol: symbol,
+                    rawSymbol: symbol,
+                    priceScale: 0,
+                    quantityScale: 0
+                )
+            )
+        }
+        var pass = Pass()
+        #expect(hub.adopt(table, into: &pass).isEmpty)
+        for index in 0..<5 {
+            let levels = (1...6).map { LevelChange(.bid, price: Price(ticks: $0), quantity: Quantity(lots: 1)) }
+            let event = MarketEvent(
+                instrument: InstrumentID(UInt32(index)),
+                eventNs: 1,
+                receivedNs: 1,
+                sequence: 3,
+                payload: .bookSnapshot(top: .none)
+            )
+            hub.receive(event, levels: levels.span)
+        }
+        let session = hub.open(.enhanced)
+        let request = SubscribeRequest(channel: .book, symbols: ["*"])
+        guard case .subscribed(let outcomes) = hub.handle(.subscribe(request), from: session, requestID: 1, into: &pass)
+        else {
+            Issue.record("not subscribed")
+            return
+        }
+        #expect(outcomes.count == 5)
+        var told = pass.pushes.map(\.instrument)
+        #expect(told.count == 2)
+        while hub.isBehind(session) {
+            pass.removeAll()
+            hub.catchUp(session, into: &pass)
+            #expect(!pass.isEmpty)
+            #expect(pass.pushes.allSatisfy { $0.previous == 0 && $0.skipped == 0 && $0.flags.contains(.snapshot) })
+            told += pass.pushes.map(\.instrument)
+        }
+        #expect(told.map(\.rawValue).sorted() == [0, 1, 2, 3, 4])
+        #expect(hub.isConsistent)
     }
 }

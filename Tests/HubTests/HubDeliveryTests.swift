@@ -5,10 +5,15 @@ import Testing
 @Suite("Delivery")
 struct DeliveryTests {
     /// Three trades, with as many tickers and candles, between two passes.
-    private func heard(_ channel: Channel, _ delivery: Delivery, format: Format = .enhanced) -> [Push] {
+    private func heard(
+        _ channel: Channel,
+        _ delivery: Delivery,
+        format: Format = .enhanced,
+        everyMs: UInt32 = 0
+    ) -> [Push] {
         var exchange = Exchange("BTC-USD")
         let client = exchange.open(format)
-        let intervalMs: UInt32 = delivery == .latest ? 20 : 0
+        let intervalMs: UInt32 = delivery == .latest ? 20 : everyMs
         exchange.subscribe(client, channel, "BTC-USD", delivery: delivery, intervalMs: intervalMs)
         exchange.clients[client].forget()
         for ticks in [102, 99, 101] as [Int64] { exchange.trade(ticks, 2) }
@@ -25,7 +30,14 @@ struct DeliveryTests {
         #expect(pushes.map(\.skipped) == [0, 0, 0])
     }
 
-    @Test("under CONFLATE merges what came since the last pass", arguments: [Channel.trades, .ticker, .candles])
+    @Test("under CONFLATE is each trade while the client keeps up")
+    func conflatedTrades() {
+        let pushes = heard(.trades, .conflate)
+        #expect(pushes.map(\.sequence) == [1, 2, 3])
+        #expect(pushes.map(\.skipped) == [0, 0, 0])
+    }
+
+    @Test("under CONFLATE merges values that came since the last pass", arguments: [Channel.ticker, .candles])
     func conflate(channel: Channel) {
         let pushes = heard(channel, .conflate)
         #expect(pushes.map(\.sequence) == [3])
@@ -44,9 +56,9 @@ struct DeliveryTests {
         #expect(pushes.map(\.sequence) == (delivery == .every ? [1, 2, 3] : [3]))
     }
 
-    @Test("of conflated trades is one aggregate, or the trade when it is one")
+    @Test("of trades conflated over an interval is one aggregate, or the trade when it is one")
     func aggregate() {
-        guard case .tradeAggregate(let sum)? = heard(.trades, .conflate).first?.payload else {
+        guard case .tradeAggregate(let sum)? = heard(.trades, .conflate, everyMs: 20).first?.payload else {
             Issue.record("no aggregate")
             return
         }
@@ -57,9 +69,10 @@ struct DeliveryTests {
         #expect(sum.count == 3)
         var exchange = Exchange("BTC-USD")
         let client = exchange.open()
-        exchange.subscribe(client, .trades, "BTC-USD", delivery: .conflate)
+        exchange.subscribe(client, .trades, "BTC-USD", delivery: .conflate, intervalMs: 20)
         exchange.trade(5)
-        exchange.run()
+        exchange.run(afterMs: 20)
+        exchange.run(afterMs: 20)
         guard case .trade? = exchange.clients[client].heard.first?.push.payload else {
             Issue.record("no trade")
             return

@@ -33,7 +33,8 @@ private struct Simulation {
 
     init(seed: UInt64) {
         dice = Dice(seed: seed)
-        exchange = Exchange(settings: Hub.Settings(subscriptionsMost: 40, topicsMost: 100, wildcardsMost: 4))
+        let settings = Hub.Settings(subscriptionsMost: 40, topicsMost: 100, wildcardsMost: 4, stateLevelsMost: 60)
+        exchange = Exchange(settings: settings)
         for _ in 0...dice.below(4) { list() }
         for _ in 0...dice.below(4) { open.append(exchange.open(dice.chance(50) ? .enhanced : .legacy)) }
     }

@@ -83,10 +83,11 @@ final class ChildProcess {
         }
     }
 
-    /// Closes its input and waits for it.
+    /// Ends it, where it has not ended by itself, and waits for it.
     func end() {
         close(input)
         close(output)
+        kill(process, SIGKILL)  // the runtime blocks the others in its threads, and so in their children
         var status: Int32 = 0
         waitpid(process, &status, 0)
     }

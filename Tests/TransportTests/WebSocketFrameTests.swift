@@ -27,4 +27,19 @@ struct WebSocketFrameTests {
     func kinds(kind: WebSocketFrame.Kind, first: UInt8) {
         #expect(WebSocketFrame.bytes(kind, [1]) == [first, 1, 1])
     }
+
+    @Test(
+        "cuts a run of frames only where one ends",
+        arguments: [
+            ([10, 20], 100, 34), ([10, 20], 12, 12), ([10, 20], 33, 12), ([10, 20], 34, 34), ([10, 20], 1, 12),
+            ([125, 126, 65_535, 65_536], 127, 127), ([125, 126, 65_535, 65_536], 257, 257),
+            ([125, 126, 65_535, 65_536], 65_795, 257), ([125, 126, 65_535, 65_536], 65_796, 65_796),
+            ([65_536, 1], 100, 65_546), ([0, 0, 0], 5, 4),
+        ] as [([Int], Int, Int)]
+    )
+    func wholeFrames(payloads: [Int], most: Int, expected: Int) {
+        let bytes = payloads.flatMap { WebSocketFrame.bytes(.binary, [UInt8](repeating: 7, count: $0)) }
+        let count = bytes.withUnsafeBytes { WebSocketFrame.wholeFrames(in: $0, most: most) }
+        #expect(count == expected)
+    }
 }

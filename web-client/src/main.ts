@@ -41,7 +41,7 @@ const table = new Table(
     },
 );
 
-// ---- the worker -------------------------------------------------------------------------------------------------------
+// ---- the worker -----------------------------------------------------------------------------------------------
 
 const worker = new Worker(WORKER_PATH, { name: "feed" });
 let waiting: Changes | undefined;
@@ -94,7 +94,7 @@ function selectRemembered(): void {
     if (table.selected < 0) table.show(table.first);
 }
 
-// ---- the person ---------------------------------------------------------------------------------------------------------
+// ---- the person -----------------------------------------------------------------------------------------------
 
 function showTheme(): void {
     const label = `Theme: ${storedTheme()}`;

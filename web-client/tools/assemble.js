@@ -2,13 +2,14 @@
  * Puts together what a server needs beside the bundles: index.html with the hashed names, the files of public/, and
  * assets.json, which tells the server how to serve each file.
  *
- * Usage: node assemble.js DIST, from web-client, after esbuild wrote its bundles to DIST/assets.
+ * Usage: node tools/assemble.js DIST, from web-client, after esbuild wrote its bundles to DIST/assets.
  *
  * assets.json:
  *   documentHeaders   to be sent with every text/html answer
- *   assets            path (as requested), file (below DIST), type (Content-Type), bytes, gzip (whether a gzip variant is
- *                     worth keeping), cache:
- *                       immutable   the name holds a hash of the content: Cache-Control: public, max-age=31536000, immutable
+ *   assets            path (as requested), file (below DIST), type (Content-Type), bytes, gzip (whether a gzip variant
+ *                     is worth keeping), cache:
+ *                       immutable   the name holds a hash of the content:
+ *                                   Cache-Control: public, max-age=31536000, immutable
  *                       short       the name stays: Cache-Control: public, max-age=300, with an ETag
  */
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -52,7 +53,7 @@ const built = readdirSync(join(dist, "assets"));
 
 function hashed(name, extension) {
     const fits = built.filter((file) => file.startsWith(`${name}-`) && file.endsWith(extension));
-    if (fits.length !== 1) throw new Error(`${fits.length} files of ${name}${extension} in ${dist}/assets instead of one`);
+    if (fits.length !== 1) throw new Error(`${dist}/assets has ${fits.length} files ${name}-*${extension}, not one`);
     return `/assets/${fits[0]}`;
 }
 

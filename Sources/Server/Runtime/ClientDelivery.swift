@@ -43,21 +43,16 @@ extension ClientLoop {
         metrics.block.add(to: metrics[client.format].messagesSent)
         metrics.block.add(message.count, to: metrics[client.format].bytesSent)
         guard !client.isBlocked else { return keep(message, for: slot, on: loop) }
-        var at = 0
-        while at < message.count {
-            let end = min(message.count, at + IOLoop.writeBytesMost)
-            switch loop.write(UnsafeRawBufferPointer(rebasing: message[at..<end]), to: client.connection) {
-            case .sent: at = end
-            case .blocked:
-                block(slot)
-                if end < message.count { keep(UnsafeRawBufferPointer(rebasing: message[end...]), for: slot, on: loop) }
-                return
-            case .refused:
-                block(slot)
-                keep(UnsafeRawBufferPointer(rebasing: message[at...]), for: slot, on: loop)
-                return
-            case .gone: return
-            }
+        var rest = message
+        while !rest.isEmpty {
+            let count = WebSocketFrame.wholeFrames(in: rest, most: IOLoop.writeBytesMost)
+            let result = loop.write(UnsafeRawBufferPointer(rebasing: rest[..<count]), to: client.connection)
+            if result == .gone { return }
+            if result != .refused { rest = UnsafeRawBufferPointer(rebasing: rest[count...]) }
+            if result == .sent { continue }
+            block(slot)
+            if !rest.isEmpty { keep(rest, for: slot, on: loop) }
+            return
         }
     }
 
@@ -78,19 +73,22 @@ extension ClientLoop {
         guard let client = clients[slot], !client.isClosing else { return }
         while clients[slot]?.outbox.isEmpty == false {
             var result = WriteResult.sent
-            clients[slot]?.outbox.take(most: IOLoop.writeBytesMost) { bytes in
-                result = loop.write(bytes, to: client.connection)
-                return result == .sent || result == .blocked ? bytes.count : 0
+            clients[slot]?.outbox.take { bytes in
+                let count = WebSocketFrame.wholeFrames(in: bytes, most: IOLoop.writeBytesMost)
+                result = loop.write(UnsafeRawBufferPointer(rebasing: bytes[..<count]), to: client.connection)
+                return result == .sent || result == .blocked ? count : 0
             }
             guard result == .sent else { return }
         }
-        guard client.isBlocked else { return }
+        guard client.isBlocked, !loop.isBlocked(client.connection) else { return }
         clients[slot]?.isBlocked = false
         hub.setBlocked(false, client.session)
         metrics.block.add(-1, to: metrics[client.format].blocked)
         pass.removeAll()
         hub.catchUp(client.session, into: &pass)
-        if !pass.isEmpty { deliver(on: loop) }
+        guard !pass.isEmpty else { return }
+        deliver(on: loop)
+        finishLater(client, on: loop)
     }
 
     /// Tells an enhanced client that it is still served, and where its topics are.

@@ -36,8 +36,9 @@ package final class ClientLoop: IOLoopHandler {
     var pass = Pass()
     var replies = OutputBytes(capacity: 16_384)
     let requestIDs: RequestIDGenerator
-    /// Sessions that are free again and have not been brought up to date yet.
     private var isPassWanted = false
+    /// Clients whose connection takes bytes and who have yet to be told the state of something.
+    private var unfinished: [ConnectionID] = []
     private var sweepPhase = 0
 
     /// Events taken from the ring before clients are served again.
@@ -100,7 +101,7 @@ package final class ClientLoop: IOLoopHandler {
     package func passDue(on loop: IOLoop) { isPassWanted = true }
 
     package func turnEnded(on loop: IOLoop) {
-        guard isPassWanted else { return }
+        guard isPassWanted || !unfinished.isEmpty else { return }
         isPassWanted = false
         let started = HubClock.monotonicNs
         let count = ring.drain(most: Self.eventsMost) { event, levels in
@@ -112,14 +113,35 @@ package final class ClientLoop: IOLoopHandler {
         // Wildcards of clients learn of instruments that have not traded yet.
         if hub.table.version != board.version { adoptTable(on: loop) }
         if count == Self.eventsMost { isPassWanted = true }
-        loop.keepTurning = isPassWanted
         pass.removeAll()
         hub.pass(atNs: started, into: &pass)
         if !pass.isEmpty {
             deliver(on: loop)
             metrics.block.observe(ns: HubClock.monotonicNs - started, in: metrics.passDuration)
         }
+        finish(on: loop)
+        loop.keepTurning = isPassWanted || !unfinished.isEmpty
         if let due = hub.nextPassNs { loop.schedulePass(afterNs: UInt64(max(0, due - HubClock.monotonicNs))) }
+    }
+
+    /// Sees to it that a client is told the rest of what it has to know, a piece in each turn.
+    func finishLater(_ client: Client, on loop: IOLoop) {
+        guard hub.isBehind(client.session), !unfinished.contains(client.connection) else { return }
+        unfinished.append(client.connection)
+        loop.keepTurning = true
+    }
+
+    private func finish(on loop: IOLoop) {
+        let waiting = unfinished
+        unfinished.removeAll(keepingCapacity: true)
+        for connection in waiting {
+            guard let client = client(of: connection), !client.isBlocked, !client.isClosing else { continue }
+            pass.removeAll()
+            hub.catchUp(client.session, into: &pass)
+            guard !pass.isEmpty else { continue }
+            deliver(on: loop)
+            finishLater(client, on: loop)
+        }
     }
 
     private func adoptTable(on loop: IOLoop) {

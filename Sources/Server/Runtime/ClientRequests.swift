@@ -58,6 +58,7 @@ extension ClientLoop {
         sendReply(answer, to: id, receivedNs: receivedNs, slot, on: loop)
         // The first state of what was subscribed to, right behind the answer that names the topics.
         if !pass.isEmpty { deliverShares(on: loop) }
+        finishLater(client, on: loop)
     }
 
     private func answer(_ refusal: Refusal, to id: UInt32, receivedNs: Int64, _ slot: Int, on loop: IOLoop) {
@@ -129,6 +130,7 @@ extension ClientLoop {
             encode()
             sendAnswer(answer, original: original, slot, on: loop)
             if !pass.isEmpty { deliverShares(on: loop) }
+            finishLater(client, on: loop)
         }
     }
 

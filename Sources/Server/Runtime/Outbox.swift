@@ -22,10 +22,9 @@ package struct Outbox {
         return true
     }
 
-    /// Offers the first bytes, at most `most`; they are gone once `body` has said how many it took.
-    package mutating func take(most: Int, _ body: (UnsafeRawBufferPointer) -> Int) {
-        let end = min(bytes.count, start + most)
-        let taken = bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
+    /// Offers what waits; the first bytes are gone once `body` has said how many it took.
+    package mutating func take(_ body: (UnsafeRawBufferPointer) -> Int) {
+        let taken = bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[start...])) }
         start += taken
         // The memory goes as well: most clients never wait, and one that did should not keep its worst hour.
         if isEmpty { self = Outbox() }

@@ -20,22 +20,22 @@ func serve(_ effective: EffectiveConfiguration, _ options: ServeOptions, _ conso
         return .wrongUsage
     }
     server.start()
-    let manager = ServiceManager(environment: console.environment)
+    let notifier = SystemdNotifier(environment: console.environment)
     console.print(readyLine(server.listeners))
     log.info("ready", KeyedLogValues(server.listeners.map { ($0.name, .text($0.address)) }))
-    manager.notify("READY=1")
+    notifier.notify("READY=1")
     var running = effective
     while true {
-        switch waitForSignal(signals, mostNs: manager.watchdogNs) {
+        switch waitForSignal(signals, mostNs: notifier.watchdogNs) {
         case SIGHUP:
-            manager.notify("RELOADING=1")
+            notifier.notify("RELOADING=1")
             running = reload(running, options, console, server, log)
-            manager.notify("READY=1")
+            notifier.notify("READY=1")
         case 0:
-            if server.isAlive { manager.notify("WATCHDOG=1") }
+            if server.isAlive { notifier.notify("WATCHDOG=1") }
         case let signal:
             log.info("stopping", ["signal": .count(signal)])
-            manager.notify("STOPPING=1")
+            notifier.notify("STOPPING=1")
             server.stop()
             log.info("stopped")
             return .success
@@ -77,6 +77,8 @@ private func reload(
 
 func blockSignals() -> sigset_t {
     signal(SIGPIPE, SIG_IGN)
+    // libwebsockets would send the hub's own requests through a proxy that was meant for others.
+    unsetenv("http_proxy")
     var signals = sigset_t()
     sigemptyset(&signals)
     for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&signals, number) }

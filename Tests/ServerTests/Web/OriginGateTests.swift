@@ -46,7 +46,10 @@ struct WebAddressTests {
         "reads what venues and Config write",
         arguments: [
             ("wss://ws-feed.example", true, "ws-feed.example", 443, ""),
-            ("wss://stream.example:9443/stream?streams=a@b/c@d", true, "stream.example", 9443, "/stream?streams=a@b/c@d"),
+            (
+                "wss://stream.example:9443/stream?streams=a@b/c@d", true, "stream.example", 9443,
+                "/stream?streams=a@b/c@d"
+            ),
             ("http://127.0.0.1:80/", false, "127.0.0.1", 80, "/"),
             ("https://[::1]:8443/x", true, "::1", 8443, "/x"), ("https://[::1]/x", true, "::1", 443, "/x"),
         ] as [(String, Bool, String, UInt16, String)]

@@ -1,6 +1,6 @@
 import { MarketState, StatusReason, type Instrument, type Status, type Ticker } from "../wire/generated/market_hub.js";
 
-/** Where a figure stands in a row of the board, and in the rows that the page pulls. NaN means that there is no value. */
+/** Where a figure stands in a row of the board, and in the rows that the page pulls. NaN says that there is none. */
 export const enum Column {
     BID,
     ASK,

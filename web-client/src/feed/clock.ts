@@ -23,7 +23,8 @@ export class ClockOffset {
         this.roundTripMs = roundTripMs;
         this.samples.push({ roundTripMs, offsetMs: serverMs + roundTripMs / 2 - nowMs });
         if (this.samples.length > ClockOffset.SAMPLES_MOST) this.samples.shift();
-        this.offsetMs = this.samples.reduce((best, next) => (next.roundTripMs < best.roundTripMs ? next : best)).offsetMs;
+        const quickest = this.samples.reduce((best, next) => (next.roundTripMs < best.roundTripMs ? next : best));
+        this.offsetMs = quickest.offsetMs;
     }
 
     /** Another connection may lead to another hub. */

@@ -75,7 +75,7 @@ type Question =
 /** The channels that the page listens to, for all instruments, later ones too. */
 const CHANNELS = [Channel.TICKER, Channel.STATUS];
 
-/** One conversation with the hub after another: introduces itself, subscribes, checks, and comes back when it breaks. */
+/** One conversation with the hub after another: says who we are, subscribes, checks, comes back when it breaks. */
 export class Link {
     static readonly CLIENT = "market-hub web page 1";
     static readonly PASS_MS = 25;
@@ -129,7 +129,7 @@ export class Link {
         this.meter = new Meter(nowMs);
     }
 
-    // ---- what happens -------------------------------------------------------------------------------------------
+    // ---- what happens -----------------------------------------------------------------------------------------
 
     /** To be called a few times a second. */
     tick(): void {
@@ -179,7 +179,8 @@ export class Link {
 
     closed(code: number, reason: string): void {
         const nowMs = this.port.nowMs();
-        this.reason = reason || (this.state.kind === "open" ? `the connection ended (${code})` : "the hub is out of reach");
+        const guess = this.state.kind === "open" ? `the connection ended (${code})` : "the hub is out of reach";
+        this.reason = reason || guess;
         this.health.closed(nowMs);
         // 3500 to 3999: do not come back by yourself (PROTOCOL.md).
         this.state =
@@ -259,7 +260,7 @@ export class Link {
         };
     }
 
-    // ---- pushes -------------------------------------------------------------------------------------------------
+    // ---- pushes -----------------------------------------------------------------------------------------------
 
     private pushed(push: Push, nowMs: number): void {
         const verdict = this.topics.judge(push);
@@ -295,7 +296,8 @@ export class Link {
         const ids = this.topics.brokenIDs.slice(0, this.symbolsMost);
         if (ids.length === 0 || nowMs < this.resyncAtMs) return;
         this.resyncAtMs = nowMs + Link.RESYNC_EVERY_MS;
-        const commands: Command[] = [this.ask({ kind: "unsubscribe" }, { unsubscribe: newUnsubscribe({ topics: ids }) })];
+        const end = this.ask({ kind: "unsubscribe" }, { unsubscribe: newUnsubscribe({ topics: ids }) });
+        const commands: Command[] = [end];
         for (const channel of CHANNELS) {
             const broken = ids.filter((id) => this.topics.get(id)?.channel === channel);
             const names = broken.map((id) => this.topics.get(id)?.name ?? "");
@@ -316,7 +318,7 @@ export class Link {
         this.send([this.list(0), ...commands]);
     }
 
-    // ---- answers ------------------------------------------------------------------------------------------------
+    // ---- answers ----------------------------------------------------------------------------------------------
 
     private answered(reply: Reply, nowMs: number): void {
         const question = this.questions.get(reply.id);
@@ -359,7 +361,7 @@ export class Link {
         this.drop(`the hub refused: ${error.message || error.reason} (${error.code})`);
     }
 
-    // ---- questions ----------------------------------------------------------------------------------------------
+    // ---- questions --------------------------------------------------------------------------------------------
 
     private ask(question: Question, command: Partial<Command>): Command {
         const id = this.nextID;

@@ -71,7 +71,7 @@ export class Table {
     private pool: PooledRow[] = [];
     private readonly headings: HTMLElement[] = [];
     private readonly body: HTMLElement;
-    private readonly scroller: HTMLElement;
+    private readonly head: HTMLElement;
     private readonly empty: HTMLElement;
     private readonly prefersStillness = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -84,22 +84,21 @@ export class Table {
     ) {
         this.sorting = sorting;
         grid.setAttribute("aria-colcount", String(HEADINGS.length));
-        const head = made("div", "head", "row");
-        head.setAttribute("aria-rowindex", "1");
-        for (const { key, label, meaning } of HEADINGS) head.append(this.heading(key, label, meaning));
-        const headGroup = made("div", "", "rowgroup");
-        headGroup.append(head);
+        const headings = made("div", "headings", "row");
+        headings.setAttribute("aria-rowindex", "1");
+        for (const { key, label, meaning } of HEADINGS) headings.append(this.heading(key, label, meaning));
+        this.head = made("div", "head", "rowgroup");
+        this.head.append(headings);
         this.body = made("div", "body", "rowgroup");
-        this.scroller = made("div", "scroller", "presentation");
         this.empty = made("p", "empty", "presentation");
-        this.scroller.append(this.body, this.empty);
-        grid.append(headGroup, this.scroller);
+        grid.append(this.head, this.body, this.empty);
         this.showSorting();
 
-        this.scroller.addEventListener("scroll", () => this.place(), { passive: true });
-        new ResizeObserver(() => this.resize()).observe(this.scroller);
+        grid.addEventListener("scroll", () => this.place(), { passive: true });
+        new ResizeObserver(() => this.resize()).observe(grid);
         this.body.addEventListener("click", (event) => {
-            const clicked = this.pool.find(({ element }) => event.target instanceof Node && element.contains(event.target));
+            const { target } = event;
+            const clicked = this.pool.find(({ element }) => target instanceof Node && element.contains(target));
             if (clicked && clicked.row >= 0) this.select(clicked.row);
         });
         grid.addEventListener("keydown", (event) => this.pressed(event));
@@ -116,7 +115,7 @@ export class Table {
 
     search(query: string): void {
         this.query = query.trim();
-        this.scroller.scrollTop = 0;
+        this.grid.scrollTop = 0;
         this.arrange();
     }
 
@@ -153,8 +152,8 @@ export class Table {
         this.orderedMs = performance.now();
         this.body.style.height = `${this.order.length * this.rowHeight}px`;
         this.grid.setAttribute("aria-rowcount", String(this.order.length + 1));
-        this.empty.textContent =
-            this.order.length > 0 ? "" : this.query ? `Nothing fits \u201c${this.query}\u201d` : "Waiting for instruments";
+        const why = this.query ? `Nothing fits \u201c${this.query}\u201d` : "Waiting for instruments";
+        this.empty.textContent = this.order.length > 0 ? "" : why;
         this.place();
     }
 
@@ -175,11 +174,17 @@ export class Table {
         }
     }
 
-    // ---- rows ---------------------------------------------------------------------------------------------------
+    // ---- rows -------------------------------------------------------------------------------------------------
+
+    /** The height in which rows can be seen: the headings stay above them. */
+    private get bodyHeight(): number {
+        return Math.max(0, this.grid.clientHeight - this.head.offsetHeight);
+    }
 
     private resize(): void {
-        this.rowHeight = parseFloat(getComputedStyle(this.grid).getPropertyValue("--row-height")) || 26;
-        const wanted = Math.ceil(this.scroller.clientHeight / this.rowHeight) + 2;
+        const height = getComputedStyle(this.grid).getPropertyValue("--row-height");
+        this.rowHeight = parseFloat(height) || 26;
+        const wanted = Math.ceil(this.bodyHeight / this.rowHeight) + 2;
         while (this.pool.length < wanted) this.pool.push(this.makeRow());
         for (const surplus of this.pool.splice(wanted)) surplus.element.remove();
         for (const pooled of this.pool) pooled.index = -1;
@@ -189,7 +194,7 @@ export class Table {
 
     /** Gives the pooled rows to the places on the screen. A row keeps its place while it stays on the screen. */
     private place(): void {
-        const first = Math.floor(this.scroller.scrollTop / this.rowHeight);
+        const first = Math.floor(this.grid.scrollTop / this.rowHeight);
         for (let offset = 0; offset < this.pool.length; offset++) {
             const index = first + offset;
             const pooled = this.pool[index % this.pool.length];
@@ -308,7 +313,7 @@ export class Table {
         };
     }
 
-    // ---- headings and keys --------------------------------------------------------------------------------------
+    // ---- headings and keys ------------------------------------------------------------------------------------
 
     private heading(key: SortKey, label: string, meaning: string): HTMLElement {
         const cell = made("div", key, "columnheader");
@@ -339,18 +344,17 @@ export class Table {
 
     private scrollTo(index: number): void {
         const top = index * this.rowHeight;
-        const { scrollTop, clientHeight } = this.scroller;
-        if (top < scrollTop) this.scroller.scrollTop = top;
-        else if (top + this.rowHeight > scrollTop + clientHeight) {
-            this.scroller.scrollTop = top + this.rowHeight - clientHeight;
-        }
+        const { bodyHeight } = this;
+        const { scrollTop } = this.grid;
+        if (top < scrollTop) this.grid.scrollTop = top;
+        else if (top + this.rowHeight > scrollTop + bodyHeight) this.grid.scrollTop = top + this.rowHeight - bodyHeight;
         // The scroll event comes a frame later.
         this.place();
     }
 
     private pressed(event: KeyboardEvent): void {
         if (event.target !== this.grid || event.ctrlKey || event.metaKey || event.altKey) return;
-        const page = Math.max(1, Math.floor(this.scroller.clientHeight / this.rowHeight) - 1);
+        const page = Math.max(1, Math.floor(this.bodyHeight / this.rowHeight) - 1);
         const steps: Record<string, number> = {
             ArrowDown: 1,
             ArrowUp: -1,

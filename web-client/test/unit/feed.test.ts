@@ -17,7 +17,7 @@ import {
     StatusReason,
 } from "../../src/wire/generated/market_hub.js";
 
-// ---- back-off -----------------------------------------------------------------------------------------------------------
+// ---- back-off -------------------------------------------------------------------------------------------------
 
 test("the back-off doubles up to its bound and never ends", () => {
     const least = new BackOff(() => 0);
@@ -30,7 +30,7 @@ test("the back-off doubles up to its bound and never ends", () => {
     assert.equal(most.nextMs(), 250);
 });
 
-// ---- clock offset -------------------------------------------------------------------------------------------------------
+// ---- clock offset ---------------------------------------------------------------------------------------------
 
 test("the clock offset is that of the quickest round trip", () => {
     const clock = new ClockOffset();
@@ -54,7 +54,7 @@ test("an answer from the future or to no ping is no sample", () => {
     assert.ok(Number.isNaN(clock.roundTripMs));
 });
 
-// ---- the badge ----------------------------------------------------------------------------------------------------------
+// ---- the badge ------------------------------------------------------------------------------------------------
 
 test("the badge follows the last data message, not the socket", () => {
     const health = new Health(0);
@@ -108,7 +108,7 @@ test("without a connection it is reconnecting, then offline; without a network o
     assert.equal(health.state(40_003), "reconnecting");
 });
 
-// ---- sequences ----------------------------------------------------------------------------------------------------------
+// ---- sequences ------------------------------------------------------------------------------------------------
 
 function topics(): Topics {
     const topics = new Topics();
@@ -167,10 +167,11 @@ test("a topic that is none of ours is unknown", () => {
     assert.equal(ours.judge(newPush({ topic: 4, previous: 10, sequence: 11 })), "unknown");
 });
 
-// ---- the board ----------------------------------------------------------------------------------------------------------
+// ---- the board ------------------------------------------------------------------------------------------------
 
 const btc = newInstrument({ id: 1, symbol: "BTC-USD", venue: "kraken", priceScale: 2, quantityScale: 8 });
-const tick = newTicker({ bidPrice: 99, bidQuantity: 1, askPrice: 101, askQuantity: 1, lastPrice: 100, lastQuantity: 1 });
+const sizes = { bidQuantity: 1, askQuantity: 1, lastQuantity: 1 };
+const tick = newTicker({ bidPrice: 99, askPrice: 101, lastPrice: 100, ...sizes });
 
 function taken(board: Board): Map<number, number[]> {
     const { figures, count } = board.takeChanges();
@@ -255,7 +256,7 @@ test("the board grows, reuses a large enough buffer, and has a bound", () => {
     assert.equal(board.takeChanges(figures.buffer as ArrayBuffer).figures.buffer, figures.buffer);
 });
 
-// ---- rates --------------------------------------------------------------------------------------------------------------
+// ---- rates ----------------------------------------------------------------------------------------------------
 
 test("the meter counts by whole seconds", () => {
     const meter = new Meter(0);

@@ -29,6 +29,7 @@ import {
     type Push,
     type Reply,
     type ServerFrame,
+    type SymbolResult,
 } from "../../src/wire/generated/market_hub.js";
 
 const btc = newInstrument({ id: 1, symbol: "BTC-USD", venue: "kraken", priceScale: 2 });
@@ -100,6 +101,14 @@ class World implements Port {
     }
 }
 
+function reply(id: number | undefined, fields: Partial<Reply>): Partial<ServerFrame> {
+    return { replies: [newReply({ ...fields, id: id ?? 0 })] };
+}
+
+function subscribed(...results: SymbolResult[]): Partial<Reply> {
+    return { subscribe: newSubscribeResult({ results }) };
+}
+
 function topicResult(id: number, sequence: number, instrument = btc, channel = Channel.TICKER) {
     return newSymbolResult({ symbol: "*", topic: newTopic({ id, sequence, channel, instrument }) });
 }
@@ -149,8 +158,8 @@ test("introduces itself, lists, and subscribes all instruments in its first fram
     const commands = world.said();
     assert.equal(commands[0]?.connect?.passMs, 25);
     assert.equal(commands.filter(({ list }) => list).length, 1);
-    const subscribed = commands.flatMap(({ subscribe }) => (subscribe ? [[subscribe.channel, ...subscribe.symbols]] : []));
-    assert.deepEqual(subscribed, [[Channel.TICKER, "*"], [Channel.STATUS, "*"]]);
+    const asked = commands.flatMap(({ subscribe }) => (subscribe ? [[subscribe.channel, ...subscribe.symbols]] : []));
+    assert.deepEqual(asked, [[Channel.TICKER, "*"], [Channel.STATUS, "*"]]);
     assert.equal(new Set(commands.map(({ id }) => id)).size, commands.length, "every id is its own");
 });
 
@@ -161,12 +170,13 @@ test("asks for page after page of the list, and takes off what no page named", (
     world.pass(1000);
     world.link.opened();
     const list = world.said().find((command) => command.list);
-    world.hear({ replies: [newReply({ id: list?.id ?? 0, list: newListResult({ instruments: [eth], next: 7 }) })] });
+    world.hear(reply(list?.id, { list: newListResult({ instruments: [eth], next: 7 }) }));
     const next = world.said().find((command) => command.list);
     assert.equal(next?.list?.from, 7);
     assert.deepEqual(world.board.takeDescriptions(), [], "not before the last page");
-    world.hear({ replies: [newReply({ id: next?.id ?? 0, list: newListResult() })] });
-    assert.deepEqual(world.board.takeDescriptions().map(({ symbol, isListed }) => [symbol, isListed]), [["BTC-USD", false]]);
+    world.hear(reply(next?.id, { list: newListResult() }));
+    const changed = world.board.takeDescriptions();
+    assert.deepEqual(changed.map(({ symbol, isListed }) => [symbol, isListed]), [["BTC-USD", false]]);
 });
 
 test("a gap is counted, marked, and the topic alone subscribed anew", () => {
@@ -182,9 +192,7 @@ test("a gap is counted, marked, and the topic alone subscribed anew", () => {
     world.tick(BTC_TOPIC, 13, 14);
     assert.equal(world.link.vitals().gaps, 1, "while it waits, no other is counted");
     assert.equal(world.mark(), Mark.RESYNCING);
-    world.hear({
-        replies: [newReply({ id: begin?.id ?? 0, subscribe: newSubscribeResult({ results: [topicResult(BTC_TOPIC, 14)] }) })],
-    });
+    world.hear(reply(begin?.id, subscribed(topicResult(BTC_TOPIC, 14))));
     assert.equal(world.mark(), Mark.LIVE);
     world.tick(BTC_TOPIC, 14, 15);
     assert.equal(world.link.vitals().gaps, 1);
@@ -209,7 +217,7 @@ test("a renewed topic may come back under another id", () => {
     world.said();
     world.tick(BTC_TOPIC, 12, 13);
     const begin = world.said()[1];
-    world.hear({ replies: [newReply({ id: begin?.id ?? 0, subscribe: newSubscribeResult({ results: [topicResult(77, 20)] }) })] });
+    world.hear(reply(begin?.id, subscribed(topicResult(77, 20))));
     world.pass(2000);
     assert.deepEqual(world.said().filter(({ subscribe }) => subscribe), [], "the old id is not asked for again");
     world.tick(77, 20, 21);
@@ -275,6 +283,7 @@ test("the waits start anew only after a connection that lasted", () => {
     world.link.closed(1006, "");
     world.pass(300);
     world.link.opened();
+    world.pass(1000);
     world.link.closed(1006, "");
     assert.equal(world.link.vitals().retryInMs, 500, "a hub that takes and drops us at once is no success");
     world.pass(600);

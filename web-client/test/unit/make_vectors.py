@@ -48,7 +48,9 @@ VECTORS = {
     ),
     "trade": (
         push(topic=2**32 - 1, trade=proto["Trade"](price=-1, quantity=5, aggressor=2, id=b"\x00\xff42")),
-        {"pushes": [{"topic": 2**32 - 1, "trade": {"price": -1, "quantity": 5, "aggressor": 2, "id": [0, 255, 52, 50]}}]},
+        {"pushes": [{
+            "topic": 2**32 - 1, "trade": {"price": -1, "quantity": 5, "aggressor": 2, "id": [0, 255, 52, 50]},
+        }]},
     ),
     "book": (
         push(book_delta=proto["Book"](
@@ -66,7 +68,8 @@ VECTORS = {
         server_frame(
             replies=[
                 proto["Reply"](id=1, connect=proto["ConnectResult"](
-                    server_ns=NOW_NS, version="0.1.0 \u00b5\u2713\U0001f980", epoch=MOST, limits=proto["Limits"](frame_bytes_most=65_536),
+                    server_ns=NOW_NS, version="0.1.0 \u00b5\u2713\U0001f980", epoch=MOST,
+                    limits=proto["Limits"](frame_bytes_most=65_536),
                 ), timing=proto["Timing"](received_ns=1_999, done_ns=2_000)),
                 proto["Reply"](id=300, error=proto["Error"](
                     code=102, reason="unknown_symbol", temporary=True,

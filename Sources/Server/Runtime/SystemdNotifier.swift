@@ -3,7 +3,7 @@ import Glibc
 /// Tells systemd how the service is (sd_notify's protocol: a datagram to the socket named in NOTIFY_SOCKET).
 ///
 /// Silent where nobody asked to be told.
-package struct ServiceManager {
+package struct SystemdNotifier {
     private let address: String?
     /// How often systemd wants a sign of life, nanoseconds; nil when it wants none.
     package let watchdogNs: Int64?
