@@ -299,8 +299,9 @@ def follow(
                 venues.append(
                     {
                         "venue": one.venue,
-                        "url": f"wss://127.0.0.1:{gate.port}",
-                        "restUrl": f"https://127.0.0.1:{played.rest_port}",
+                        # By name, so that it is looked up.
+                        "url": f"wss://localhost:{gate.port}",
+                        "restUrl": f"https://localhost:{played.rest_port}",
                         "caFile": str(authority.root),
                         "symbols": list(one.symbols),
                         "instrumentsFile": str(captures / "instruments" / f"{one.instruments}.json"),

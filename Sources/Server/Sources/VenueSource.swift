@@ -13,6 +13,12 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
     private weak var feedLoop: FeedLoop?
     private var socket: ClientID?
     private var timer: LoopTimer?
+    /// Connections tried so far.
+    private var attempts = 0
+    /// Books asked for so far.
+    private var fetches = 0
+    /// How often a lookup under way is looked at.
+    private static let lookupPauseNs: UInt64 = 5_000_000
     private var random = SystemRandomNumberGenerator()
     private var counted = VenueFeed.Counters()
     /// Texts that wait until the socket takes more.
@@ -183,23 +189,84 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
             state = .failed(reason: "\(url) is no address")
             return
         }
-        var settings = WebSocketClientSettings(server: address.server)
-        if !configuration.caFile.isEmpty { settings.authoritiesPath = configuration.caFile }
         feedLoop.log.info("venue-connecting", ["venue": .text(name), "host": .text(address.host)])
+        attempts += 1
+        let attempt = attempts
+        lookUp(address, turn: attempts, on: feedLoop) { [weak self, weak feedLoop] found in
+            // Given up meanwhile, or tried again.
+            guard let self, let feedLoop, attempt == attempts, socket == nil, client.state == .connecting else {
+                return
+            }
+            switch found {
+            case .success(let server): open(server, on: feedLoop)
+            case .failure(let failure):
+                state = .failed(reason: failure.reason)
+                feedLoop.log.warning("venue-not-found", ["venue": .text(name), "reason": .text(failure.reason)])
+                handle(.closed)
+            }
+        }
+    }
+
+    private func open(_ server: ServerAddress, on feedLoop: FeedLoop) {
+        var settings = WebSocketClientSettings(server: server)
+        if !configuration.caFile.isEmpty { settings.authoritiesPath = configuration.caFile }
         socket = feedLoop.loop?.connect(settings, handler: self)
+    }
+
+    private struct LookupFailure: Error {
+        var reason: String
+    }
+
+    /// Finds the address of a server without holding up the feed thread; `done` may be called at once.
+    ///
+    /// Of several addresses each turn takes the next.
+    private func lookUp(
+        _ address: WebAddress,
+        turn: Int,
+        on feedLoop: FeedLoop,
+        done: @escaping (Result<ServerAddress, LookupFailure>) -> Void
+    ) {
+        guard !NameLookup.isAddress(address.host) else { return done(.success(address.server)) }
+        look(at: NameLookup(host: address.host), of: address, turn: turn, on: feedLoop, done: done)
+    }
+
+    private func look(
+        at lookup: NameLookup,
+        of address: WebAddress,
+        turn: Int,
+        on feedLoop: FeedLoop,
+        done: @escaping (Result<ServerAddress, LookupFailure>) -> Void
+    ) {
+        switch lookup.answer {
+        case .addresses(let addresses):
+            var server = address.server
+            server.address = addresses[turn % addresses.count]
+            done(.success(server))
+        case .failed(let reason):
+            done(.failure(LookupFailure(reason: "\(address.host): \(reason)")))
+        case nil:
+            feedLoop.loop?.after(Self.lookupPauseNs) { [weak self, weak feedLoop] in
+                if let self, let feedLoop { look(at: lookup, of: address, turn: turn, on: feedLoop, done: done) }
+            }
+        }
     }
 
     private func fetch(_ url: String, _ rawSymbol: String, on feedLoop: FeedLoop) {
         guard let address = WebAddress(url)?.moved(to: WebAddress(configuration.restUrl)) else {
             return handle(.fetchFailed(rawSymbol: rawSymbol))
         }
-        var fetch = HTTPFetch(server: address.server)
-        if !configuration.caFile.isEmpty { fetch.authoritiesPath = configuration.caFile }
         let asked = socket
-        feedLoop.loop?.fetch(fetch) { [weak self] result in
-            // An answer for a connection that is gone would not fit the new one's updates.
-            guard let self, socket == asked else { return }
-            fetched(result, rawSymbol)
+        fetches += 1
+        lookUp(address, turn: fetches, on: feedLoop) { [weak self, weak feedLoop] found in
+            guard let self, let feedLoop, socket == asked else { return }
+            guard case .success(let server) = found else { return handle(.fetchFailed(rawSymbol: rawSymbol)) }
+            var fetch = HTTPFetch(server: server)
+            if !configuration.caFile.isEmpty { fetch.authoritiesPath = configuration.caFile }
+            feedLoop.loop?.fetch(fetch) { [weak self] result in
+                // An answer for a connection that is gone would not fit the new one's updates.
+                guard let self, socket == asked else { return }
+                fetched(result, rawSymbol)
+            }
         }
     }
 
