@@ -2,8 +2,8 @@ internal import JSON
 
 /// Binance spot and USD-M futures as a client meets them: combined streams, named in the URL or subscribed to later.
 ///
-/// Sources: developers.binance.com, "WebSocket Streams" of spot (ping every 20 s, pong within a minute, 5 messages a second,
-/// 1,024 streams) and of USD-M futures (every 3 minutes, within 10 minutes, 10 a second, 1,024 streams). The close code
+/// Sources: developers.binance.com, "WebSocket Streams" of spot (ping every 20 s, pong within a minute, 5 messages a
+/// second) and of USD-M futures (every 3 minutes, within 10 minutes, 10 a second). The close code
 /// 1008 "Too many requests" is what clients report. A stream that was not recorded is refused with the error of the REST API:
 /// the venue itself would accept it and stay silent, which would hide the mistake.
 package struct BinanceManner: VenueManner {
@@ -19,7 +19,6 @@ package struct BinanceManner: VenueManner {
         var rules = MannerRules()
         rules.countsPongs = true
         rules.endsWithRecording = true
-        rules.streamsMost = 1_024
         switch market {
         case .spot:
             venue = "binance"

@@ -83,28 +83,19 @@ package struct Recording: Sendable {
 
     package func text(_ frame: Frame) -> ArraySlice<UInt8> { bytes[frame.text] }
 
-    /// How long one round of playing takes at the recorded speed: the last frame's time and a moment.
-    package var lengthNs: Int64 { (frames.last?.afterNs ?? 0) + 1_000_000 }
-
     /// The recorded answer to a request whose query has the same items in any order.
     package func answer(
         path: String,
         query: [(name: String, value: String)]
-    ) -> Result<ArraySlice<UInt8>, HTTPRefusalError> {
-        guard let recorded = answers[path] else { return .failure(HTTPRefusalError(.unknownPath)) }
+    ) throws(HTTPRefusal) -> ArraySlice<UInt8> {
+        guard let recorded = answers[path] else { throw .unknownPath }
         let asked = Dictionary(query.map { ($0.name, $0.value) }) { first, _ in first }
-        if let answer = recorded.first(where: { $0.query == asked }) { return .success(bytes[answer.body]) }
+        if let answer = recorded.first(where: { $0.query == asked }) { return bytes[answer.body] }
         guard let sameSymbol = recorded.first(where: { $0.query["symbol"] == asked["symbol"] }) else {
-            return .failure(HTTPRefusalError(.unknownSymbol))
+            throw .unknownSymbol
         }
         let names = Set(asked.keys).union(sameSymbol.query.keys)
-        let wrong = names.sorted().first { asked[$0] != sameSymbol.query[$0] } ?? ""
-        return .failure(HTTPRefusalError(.unknownParameter(wrong)))
-    }
-
-    package struct HTTPRefusalError: Error {
-        package var refusal: HTTPRefusal
-        init(_ refusal: HTTPRefusal) { self.refusal = refusal }
+        throw .unknownParameter(names.sorted().first { asked[$0] != sameSymbol.query[$0] } ?? "")
     }
 
     // MARK: Reading

@@ -118,7 +118,7 @@ package struct VenueReply: Equatable, Sendable {
 }
 
 /// Why an HTTP request is not answered from the recording.
-package enum HTTPRefusal: Hashable, Sendable {
+package enum HTTPRefusal: Error, Hashable, Sendable {
     case unknownPath
     case unknownSymbol
     case unknownParameter(String)
@@ -151,7 +151,6 @@ package struct MannerRules: Sendable {
     package var heartbeat = ""
     /// Whether the recording cannot begin again on the same connection, because its numbers would run back.
     package var endsWithRecording = false
-    package var streamsMost = 10_000
 
     package struct Closing: Hashable, Sendable {
         package var code: UInt16

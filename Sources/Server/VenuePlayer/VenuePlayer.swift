@@ -26,11 +26,12 @@ package final class VenuePlayer: IOLoopHandler {
     private var faults: PlayedFaults
     private let log: Log
     private var clients: [ConnectionID: PlayedClient] = [:]
-    /// Initial streams of upgrades that were admitted and are not open yet are read from the request again.
     private var manner: any VenueManner { recording.manner }
     /// About this much goes out in one write.
     private static let writeBytes = 32 * 1024
     private static let connectionsMost = 1_024
+    /// A client that asks for answers and does not read them is cut off with more than this waiting.
+    private static let unsentBytesMost = 4 << 20
 
     package init(_ recording: Recording, _ options: VenueOptions, log: Log) {
         self.recording = recording
@@ -44,17 +45,16 @@ package final class VenuePlayer: IOLoopHandler {
     // MARK: HTTP
 
     package func respond(to request: HTTPRequest, on loop: IOLoop) -> HTTPResponse {
-        let query = request.query.map { ($0.name, $0.value) }
-        switch recording.answer(path: request.path, query: query) {
-        case .success(let body):
+        do throws(HTTPRefusal) {
+            let body = try recording.answer(path: request.path, query: request.query.map { ($0.name, $0.value) })
             counters.snapshots += 1
             var response = HTTPResponse(status: 200, contentType: Self.json, body: Array(body))
             response.delayNs = 1_000_000 * faults.number(below: UInt64(snapshotDelayMsMost) + 1)
             return response
-        case .failure(let failure):
-            refuse("http", "\(request.path): \(failure.refusal)")
-            let status = failure.refusal == .unknownPath ? 404 : 400
-            return HTTPResponse(status: status, text: manner.httpRefusal(failure.refusal), contentType: Self.json)
+        } catch {
+            refuse("http", "\(request.path): \(error)")
+            let status = error == .unknownPath ? 404 : 400
+            return HTTPResponse(status: status, text: manner.httpRefusal(error), contentType: Self.json)
         }
     }
 
@@ -144,6 +144,11 @@ package final class VenuePlayer: IOLoopHandler {
         client.streams.subtract(reply.ends)
         client.playback.end(reply.ends, of: recording)
         begin(reply.begins, client, atNs: now)
+        guard client.unsent.count <= Self.unsentBytesMost else {
+            counters.closedByRule += 1
+            log.warning("closed-by-rule", ["client": .count(connection.slot), "rule": "unread"])
+            return loop.abort(connection)
+        }
         advance(connection, client, on: loop)
     }
 

@@ -26,9 +26,10 @@ struct RecordingTests {
         )
         #expect(recording.manner.venue == "binance")
         func ask(_ path: String, _ query: [(name: String, value: String)]) -> String {
-            switch recording.answer(path: path, query: query) {
-            case .success(let body): String(decoding: body, as: UTF8.self)
-            case .failure(let failure): "\(failure.refusal)"
+            do throws(HTTPRefusal) {
+                return String(decoding: try recording.answer(path: path, query: query), as: UTF8.self)
+            } catch {
+                return "\(error)"
             }
         }
         #expect(ask("/api/v3/depth", [("limit", "1000"), ("symbol", "AB")]) == "{\"lastUpdateId\":1}")
