@@ -56,7 +56,7 @@ package enum FuzzEntries {
         _ = try? VenueListing.instruments(in: text, of: dialect)
     }
 
-    private struct Forgetful: VenueFeedSink {
+    private struct Forgetful: MarketEventSink {
         mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {}
     }
 }

@@ -8,7 +8,7 @@ extension VenueFeed {
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         let own = levels.span.extracting(message.levels)
         let place: Int
@@ -35,7 +35,7 @@ extension VenueFeed {
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         if rules.book.isRequested {
             // Asked for twice, or late: what we have is newer.
@@ -85,7 +85,7 @@ extension VenueFeed {
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         let waiting = followed[place].waiting
         followed[place].waiting = WaitingUpdates()
@@ -142,7 +142,7 @@ extension VenueFeed {
         eventNs: Int64,
         receivedNs: Int64,
         sequence: UInt64 = 0,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) {
         let book = followed[place].book
         var levels: [LevelChange] = []
@@ -178,7 +178,7 @@ extension VenueFeed {
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         guard followed[place].state == .live else {
             return wait(message, levels, place, arrival, &actions, &sink)
@@ -250,7 +250,7 @@ extension VenueFeed {
         _ place: Int,
         _ arrival: Arrival,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) {
         guard rules.book.isRequested else {
             counters.unusedUpdates += 1
@@ -274,7 +274,7 @@ extension VenueFeed {
         _ top: Quote,
         atNs now: Int64,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) {
         guard !top.bid.quantity.isZero, !top.ask.quantity.isZero, top.bid.price >= top.ask.price else {
             if followed[place].crossedSinceNs != 0 { followed[place].crossedSinceNs = 0 }
@@ -319,7 +319,7 @@ extension VenueFeed {
         _ eventNs: Int64,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         if convert(levels, followed[place].priceScale, followed[place].quantityScale) { return }
         try fit(scales(of: levels), place, eventNs, arrival, &instruments, &sink)

@@ -19,7 +19,7 @@ extension VenueFeed {
         _ trade: VenueTrade,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         guard let id = TradeID(trade.id.bytes(in: arrival.text)) else { throw .wrong(field: "trade_id") }
         let scales = Scales(price: needed(trade.price), quantity: needed(trade.quantity))
@@ -47,7 +47,7 @@ extension VenueFeed {
         _ quote: VenueQuote,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         guard quote.sizes != nil || passesQuotesWithoutSize else { return }
         let none = VenueNumber(digits: 0, scale: 0, written: 0)
@@ -78,7 +78,7 @@ extension VenueFeed {
         _ candle: VenueCandle,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         let scales = Scales(
             price: max(needed(candle.open), needed(candle.high), needed(candle.low), needed(candle.close)),
@@ -133,7 +133,7 @@ extension VenueFeed {
         _ eventNs: Int64,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         guard !isFitting(scales, place) else { return }
         let old = followed[place]

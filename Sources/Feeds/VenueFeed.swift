@@ -89,7 +89,7 @@ public struct VenueFeed: Sendable {
         atNs receivedNs: Int64,
         instruments: inout InstrumentTable,
         actions: inout [FeedAction],
-        into sink: inout some VenueFeedSink
+        into sink: inout some MarketEventSink
     ) throws(FrameFault) {
         let arrival = Arrival(text: text, connection: connection, receivedNs: receivedNs)
         try read(arrival, &instruments, &actions, &sink) { dialect, frame throws(FrameFault) in
@@ -105,7 +105,7 @@ public struct VenueFeed: Sendable {
         atNs receivedNs: Int64,
         instruments: inout InstrumentTable,
         actions: inout [FeedAction],
-        into sink: inout some VenueFeedSink
+        into sink: inout some MarketEventSink
     ) throws(FrameFault) {
         let arrival = Arrival(text: body, connection: connection, receivedNs: receivedNs, rawSymbol: rawSymbol)
         try read(arrival, &instruments, &actions, &sink) { dialect, frame throws(FrameFault) in
@@ -118,7 +118,7 @@ public struct VenueFeed: Sendable {
         _ connection: UInt32,
         reason: MarketStatus.Reason,
         atNs now: Int64,
-        into sink: inout some VenueFeedSink
+        into sink: inout some MarketEventSink
     ) {
         for place in followed.indices where followed[place].connection == connection {
             followed[place].forgetBook()
@@ -131,7 +131,7 @@ public struct VenueFeed: Sendable {
     public mutating func advance(
         toNs now: Int64,
         actions: inout [FeedAction],
-        into sink: inout some VenueFeedSink
+        into sink: inout some MarketEventSink
     ) {
         for place in followed.indices {
             let since = followed[place].crossedSinceNs
@@ -154,7 +154,7 @@ public struct VenueFeed: Sendable {
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink,
+        _ sink: inout some MarketEventSink,
         parse: (any VenueDialect, inout VenueFrame) throws(FrameFault) -> Void
     ) throws(FrameFault) {
         counters.frames += 1
@@ -179,7 +179,7 @@ public struct VenueFeed: Sendable {
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         switch message {
         case .trade(let trade):
@@ -225,7 +225,7 @@ public struct VenueFeed: Sendable {
         scales: Scales,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) -> Int {
         if let known = place(of: symbol, arrival) { return known }
         let rawSymbol = arrival.rawSymbol ?? symbol.string(in: arrival.text)
@@ -277,7 +277,7 @@ public struct VenueFeed: Sendable {
         _ status: MarketStatus,
         _ place: Int,
         atNs receivedNs: Int64,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) {
         let event = MarketEvent(
             instrument: followed[place].id,
@@ -295,7 +295,7 @@ public struct VenueFeed: Sendable {
         _ reason: MarketStatus.Reason,
         atNs now: Int64,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) {
         counters.resyncs += 1
         if reason == .gap { counters.gaps += 1 }
@@ -316,16 +316,6 @@ public struct VenueFeed: Sendable {
         }
         actions.append(FeedAction(connection: connection, demand: demand))
     }
-}
-
-/// Whoever is told of the events of a feed.
-public protocol VenueFeedSink: MarketEventSink {
-    /// Hears of an instrument before its first event, and again before the first event in new units.
-    mutating func learn(_ instrument: Instrument)
-}
-
-extension VenueFeedSink {
-    public mutating func learn(_ instrument: Instrument) {}
 }
 
 /// Something that the feed wants of a venue; whoever owns the connection does it.

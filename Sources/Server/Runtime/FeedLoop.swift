@@ -109,12 +109,11 @@ package final class FeedLoop: IOLoopHandler {
         var table = publisher.table
         for instrument in listed where named?.contains(instrument.rawSymbol) ?? true {
             do throws(InstrumentTable.Refusal) {
-                _ = try table.add(instrument)
+                publisher.learn(table[try table.add(instrument)])
             } catch {
                 log.warning("instrument-refused", ["venue": .text(dialect.venue), "problem": "\(error)"])
             }
         }
-        publisher.table = table
         return nil
     }
 

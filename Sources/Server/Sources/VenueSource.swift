@@ -89,7 +89,6 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
         guard socket == self.socket, let feedLoop else { return }
         handle(.heard)
         var table = feedLoop.publisher.table
-        let version = table.version
         var actions: [FeedAction] = []
         do throws(FrameFault) {
             try feed.receive(
@@ -103,7 +102,6 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
         } catch {
             feedLoop.log.warning("venue-bad-frame", ["venue": .text(name), "problem": .text(error.description)])
         }
-        if table.version != version { feedLoop.publisher.table = table }
         state = client.state == .live ? .live : .connecting
         take(actions)
     }
@@ -280,7 +278,6 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
             return handle(.fetchFailed(rawSymbol: rawSymbol))
         }
         var table = feedLoop.publisher.table
-        let version = table.version
         var actions: [FeedAction] = []
         var isUsed = true
         do throws(FrameFault) {
@@ -301,7 +298,6 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
             isUsed = false
             feedLoop.log.warning("venue-bad-snapshot", ["venue": .text(name), "problem": .text(error.description)])
         }
-        if table.version != version { feedLoop.publisher.table = table }
         handle(isUsed ? .fetched(rawSymbol: rawSymbol) : .fetchFailed(rawSymbol: rawSymbol))
         take(actions)
     }
