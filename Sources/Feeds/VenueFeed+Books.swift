@@ -17,7 +17,10 @@ extension VenueFeed {
         } else {
             // Where snapshots come in the stream, an update cannot introduce an instrument: nobody subscribed to it.
             guard message.isSnapshot || rules.book.isRequested else { throw .unknownSymbol }
-            place = try follow(message.symbol, scales: scales(of: own), arrival, &instruments, &sink)
+            let needed = scales(of: own)
+            let units = try units(of: message.symbol, fitting: needed, arrival, instruments)
+            guard convert(own, units.price, units.quantity) else { throw .outOfRange }
+            place = try follow(message.symbol, scales: needed, arrival, &instruments, &sink)
         }
         if message.isSnapshot {
             try take(snapshot: message, own, place, arrival, &instruments, &actions, &sink)
@@ -76,24 +79,30 @@ extension VenueFeed {
             &sink
         )
         if !wasLive { sendStatus(MarketStatus(.live, .none), place, atNs: arrival.receivedNs, &sink) }
-        try takeWaiting(place, arrival, &instruments, &actions, &sink)
+        takeWaiting(place, arrival, &instruments, &actions, &sink)
     }
 
     /// Applies the updates that waited for the snapshot.
+    ///
+    /// Where the book cannot take one it has begun anew by then; the snapshot's frame is not to blame.
     private mutating func takeWaiting(
         _ place: Int,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
         _ sink: inout some MarketEventSink
-    ) throws(FrameFault) {
+    ) {
         let waiting = followed[place].waiting
         followed[place].waiting = WaitingUpdates()
         for update in waiting.updates {
             var past = arrival
             past.receivedNs = update.receivedNs
             past.connection = followed[place].connection
-            try take(update: update.book, update.levels.span, place, past, &instruments, &actions, &sink)
+            do throws(FrameFault) {
+                try take(update: update.book, update.levels.span, place, past, &instruments, &actions, &sink)
+            } catch {
+                continue
+            }
         }
     }
 
@@ -322,8 +331,12 @@ extension VenueFeed {
         _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         if convert(levels, followed[place].priceScale, followed[place].quantityScale) { return }
-        try fit(scales(of: levels), place, eventNs, arrival, &instruments, &sink)
-        guard convert(levels, followed[place].priceScale, followed[place].quantityScale) else { throw .outOfRange }
+        let needed = scales(of: levels)
+        let price = max(needed.price, followed[place].priceScale)
+        let quantity = max(needed.quantity, followed[place].quantityScale)
+        // Before the units change: a refused message leaves them.
+        guard convert(levels, price, quantity) else { throw .outOfRange }
+        try fit(needed, place, eventNs, arrival, &instruments, &sink)
     }
 
     private mutating func convert(

@@ -77,6 +77,13 @@ public struct VenueFeed: Sendable {
     /// Instruments heard of, in the order of first hearing.
     public var instruments: [InstrumentID] { followed.map(\.id) }
 
+    /// How many updates, and levels in them, wait for a snapshot at the instrument that has most of each.
+    package var waitingMost: (updates: Int, levels: Int) {
+        followed.reduce((0, 0)) { most, instrument in
+            (max(most.0, instrument.waiting.updates.count), max(most.1, instrument.waiting.levelCount))
+        }
+    }
+
     // MARK: What happens
 
     /// Takes a frame that a connection received.
@@ -164,6 +171,7 @@ public struct VenueFeed: Sendable {
         frame.clear()
         do throws(FrameFault) {
             try parse(dialect, &frame)
+            if frame.messages.count > 1 { try checkAll(frame.messages, arrival, instruments) }
             for message in frame.messages {
                 try handle(message, frame.levels, arrival, &instruments, &actions, &sink)
             }
@@ -229,8 +237,7 @@ public struct VenueFeed: Sendable {
     ) throws(FrameFault) -> Int {
         if let known = place(of: symbol, arrival) { return known }
         let rawSymbol = arrival.rawSymbol ?? symbol.string(in: arrival.text)
-        guard (1...64).contains(rawSymbol.utf8.count), rawSymbol.utf8.allSatisfy({ (0x21...0x7E).contains($0) }),
-            arrival.rawSymbol != nil || symbol.isString(in: arrival.text)
+        guard VenueSymbol.isName(rawSymbol), arrival.rawSymbol != nil || symbol.isString(in: arrival.text)
         else { throw .unknownSymbol }
         guard followed.count < limits.instrumentsMost else { throw .tooManyInstruments }
         let id: InstrumentID

@@ -252,9 +252,10 @@ public struct BinanceDialect: VenueDialect {
     // MARK: Snapshots
 
     public func snapshotURL(rawSymbol: String) -> String? {
-        switch market {
-        case .spot: "https://api.binance.com/api/v3/depth?symbol=\(rawSymbol)&limit=1000"
-        case .perpetual: "https://fapi.binance.com/fapi/v1/depth?symbol=\(rawSymbol)&limit=1000"
+        let name = percentEncoded(rawSymbol)
+        return switch market {
+        case .spot: "https://api.binance.com/api/v3/depth?symbol=\(name)&limit=1000"
+        case .perpetual: "https://fapi.binance.com/fapi/v1/depth?symbol=\(name)&limit=1000"
         }
     }
 

@@ -69,7 +69,8 @@ public struct KrakenDialect: VenueDialect {
         let start = name.start + "\"book-".utf8.count
         var scanner = JSONScanner(text, at: FrameValue(start: start, end: name.end))
         let depth = try scanner.unsigned()
-        guard (1...100_000).contains(depth) else { throw .wrong(field: "depth") }
+        // Behind the digits comes the closing quote.
+        guard (1...100_000).contains(depth), scanner.at == name.end - 1 else { throw .wrong(field: "depth") }
         return Int(depth)
     }
 
@@ -278,7 +279,8 @@ public struct KrakenDialect: VenueDialect {
     // MARK: Names
 
     public func symbol(ofRaw rawSymbol: String) -> VenueSymbol {
-        VenueSymbol(rawSymbol.split(separator: "/").map(Self.commonName).joined(separator: "-"))
+        let name = rawSymbol.split(separator: "/").map(Self.commonName).joined(separator: "-")
+        return VenueSymbol(name.isEmpty ? rawSymbol : name)
     }
 
     private static func commonName(_ name: Substring) -> String {
