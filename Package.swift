@@ -50,7 +50,7 @@ let package = Package(
         ),
         module("Transport", ["CLibWebSockets", "CLibUV", "CTransport"]),
         // Composition.
-        module("Server", ["Market", "Feeds", "Hub", "Wire", "Transport", "CZlib"]),
+        module("Server", ["Market", "Feeds", "Hub", "Wire", "JSON", "Transport", "CZlib"]),
         .executableTarget(name: "market-hub", dependencies: ["Server"], swiftSettings: settings),
         // Benchmarks, one a question.
         .executableTarget(

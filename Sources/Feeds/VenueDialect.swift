@@ -130,10 +130,13 @@ public enum VenueChannel: String, Hashable, Sendable, CaseIterable {
 public struct VenueSubscription: Hashable, Sendable {
     public var rawSymbols: [String]
     public var channels: [VenueChannel]
+    /// More channels in the venue's own words, such as `aggTrade` or `depth@0ms` at Binance.
+    public var ownChannels: [String]
 
-    public init(rawSymbols: [String], channels: [VenueChannel]) {
+    public init(rawSymbols: [String], channels: [VenueChannel], ownChannels: [String] = []) {
         self.rawSymbols = rawSymbols
         self.channels = channels
+        self.ownChannels = ownChannels
     }
 }
 

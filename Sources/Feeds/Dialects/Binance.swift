@@ -294,9 +294,8 @@ public struct BinanceDialect: VenueDialect {
     // MARK: What we send
 
     public func url(for subscription: VenueSubscription) -> String {
-        let streams = subscription.channels.flatMap { channel in
-            subscription.rawSymbols.map { $0.lowercased() + suffix(channel) }
-        }
+        let suffixes = subscription.channels.map(suffix) + subscription.ownChannels.map { "@" + $0 }
+        let streams = suffixes.flatMap { suffix in subscription.rawSymbols.map { $0.lowercased() + suffix } }
         let base = market == .spot ? "wss://stream.binance.com:9443" : "wss://fstream.binance.com"
         return base + "/stream?streams=" + streams.joined(separator: "/")
     }

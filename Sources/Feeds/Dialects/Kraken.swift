@@ -250,7 +250,7 @@ public struct KrakenDialect: VenueDialect {
     public func url(for subscription: VenueSubscription) -> String { "wss://ws.kraken.com" }
 
     public func subscribeFrames(for subscription: VenueSubscription) -> [String] {
-        subscription.channels.compactMap { channel in
+        let named: [String] = subscription.channels.compactMap { channel in
             switch channel {
             case .book: bookFrame("subscribe", subscription.rawSymbols)
             case .quotes: frame("subscribe", subscription.rawSymbols, "{\"name\":\"ticker\"}")
@@ -258,6 +258,10 @@ public struct KrakenDialect: VenueDialect {
             case .candles: nil
             }
         }
+        let own = subscription.ownChannels.map {
+            frame("subscribe", subscription.rawSymbols, "{\"name\":\(quoted($0))}")
+        }
+        return named + own
     }
 
     public func resubscribeFrames(rawSymbol: String) -> [String] {
