@@ -50,7 +50,7 @@ let package = Package(
         ),
         module("Transport", ["CLibWebSockets", "CLibUV", "CTransport"]),
         // Composition.
-        module("Server", ["Market", "Feeds", "Hub", "Wire", "Transport", "CZlib"]),
+        module("Server", ["Market", "Feeds", "Hub", "Wire", "JSON", "Transport", "CZlib"]),
         .executableTarget(name: "market-hub", dependencies: ["Server"], swiftSettings: settings),
         // Benchmarks, one a question.
         .executableTarget(
@@ -77,7 +77,7 @@ let package = Package(
         // What must hold for any bytes: replayed over the seed corpora here, fuzzed by the package in Fuzzers.
         .target(
             name: "FuzzProperties",
-            dependencies: ["Market", "Feeds", "Hub", "Wire", "Server"],
+            dependencies: ["Market", "Feeds", "Hub", "JSON", "Wire", "Server"],
             path: "Fuzzers/Properties",
             swiftSettings: settings
         ),

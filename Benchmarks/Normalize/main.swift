@@ -9,7 +9,7 @@ import Feeds
 import Glibc
 import Market
 
-struct CountingSink: VenueFeedSink {
+struct CountingSink: MarketEventSink {
     var events = 0
     var sum: UInt64 = 0
 

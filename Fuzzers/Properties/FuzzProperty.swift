@@ -6,15 +6,24 @@ public struct FuzzProperty: Sendable {
     public let check: @Sendable (UnsafeRawBufferPointer) -> Void
 }
 
-/// Every property, in the order in which `Scripts/fuzz` runs them.
-public let fuzzProperties: [FuzzProperty] = [
-    .decimal,
-    .enhancedFrame,
-    .legacyFrame,
-    .venueScanner,
-    .capture,
-    .coinbaseFeed,
-    .binanceFeed,
-    .binanceUSDMFeed,
-    .krakenFeed,
-]
+/// Every property, in the order in which it is told of; `Scripts/fuzz` goes by the names of the corpora.
+public let fuzzProperties: [FuzzProperty] =
+    [
+        .decimal,
+        // Our clients.
+        .enhancedFrame,
+        .legacyFrame,
+        .json,
+        // Venues.
+        .venueJSON,
+        .venueLists,
+    ] + FuzzProperty.venueFeeds + [
+        .lineFeed,
+        // Recordings.
+        .captureRecord,
+        .captureReader,
+        // Configuration.
+        .json5,
+        .webAddress,
+        .addressRange,
+    ]

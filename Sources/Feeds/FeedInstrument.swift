@@ -96,9 +96,9 @@ struct WaitingUpdates: Sendable {
     }
 
     private(set) var updates: [Update] = []
-    private var levelCount = 0
+    private(set) var levelCount = 0
 
-    /// Keeps an update; the older half goes when there are too many.
+    /// Keeps an update; the older half goes, and again, while there are too many.
     ///
     /// - Returns: false when some had to go.
     mutating func add(
@@ -107,13 +107,19 @@ struct WaitingUpdates: Sendable {
         receivedNs: Int64,
         _ limits: VenueFeed.Limits
     ) -> Bool {
+        guard levels.count <= limits.waitingLevelsMost else {
+            // What came before it does not lead on to what comes after it.
+            self = WaitingUpdates()
+            return false
+        }
         var isRoom = true
-        if updates.count >= limits.waitingUpdatesMost || levelCount + levels.count > limits.waitingLevelsMost {
+        while !updates.isEmpty,
+            updates.count >= limits.waitingUpdatesMost || levelCount + levels.count > limits.waitingLevelsMost
+        {
             isRoom = false
             updates.removeFirst((updates.count + 1) / 2)
             levelCount = updates.reduce(0) { $0 + $1.levels.count }
         }
-        guard levels.count <= limits.waitingLevelsMost else { return false }
         let kept = [VenueLevel](unsafeUninitializedCapacity: levels.count) { buffer, count in
             for index in levels.indices { buffer.initializeElement(at: index, to: levels[index]) }
             count = levels.count

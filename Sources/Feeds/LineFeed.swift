@@ -220,10 +220,12 @@ public struct LineFeed: Sendable {
         if let known { id = known } else { id = try make(symbol, scales, &table) }
         if named == nil {
             symbols.add(symbol, id)
+            sink.learn(table[id])
             send(.status(MarketStatus(.live, .started)), of: id, receivedNs, receivedNs, &sink)
         }
         if let old, old != scales {
             table.rescale(id, priceScale: scales.price, quantityScale: scales.quantity)
+            sink.learn(table[id])
             send(.status(MarketStatus(.live, .unitsChanged)), of: id, receivedNs, receivedNs, &sink)
         }
         return (id, firstLevel, secondLevel)

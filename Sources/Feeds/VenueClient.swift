@@ -40,6 +40,8 @@ public struct VenueClient: Sendable {
 
     public struct Limits: Sendable {
         public var connectMostNs: Int64 = 10_000_000_000
+        /// A connection is dead after this time without any frame; 0 leaves it to the venue's rules.
+        public var silenceMostNs: Int64 = 0
         public var fetchMostNs: Int64 = 15_000_000_000
         /// The first pause after a loss, and the longest.
         public var pauseLeastNs: Int64 = 500_000_000
@@ -103,7 +105,9 @@ public struct VenueClient: Sendable {
         self.dialect = dialect
         self.subscription = subscription
         self.limits = limits
-        rules = dialect.rules
+        var rules = dialect.rules
+        if limits.silenceMostNs > 0 { rules.silenceMostNs = limits.silenceMostNs }
+        self.rules = rules
     }
 
     /// Takes an event.
@@ -127,8 +131,11 @@ public struct VenueClient: Sendable {
         case .stop: return stop(&effects)
         }
         act(now, random, &effects)
+        if event == .timer { waitUntilNs = .max }
         let next = nextNs(now)
-        if next != waitUntilNs || event == .timer, next != .max {
+        // What is heard only moves the end of silence: a timer that comes too early asks again, and to move it with every
+        // frame would cost more.
+        if next < waitUntilNs || event != .heard && next != waitUntilNs && next != .max {
             waitUntilNs = next
             effects.append(.wait(untilNs: next))
         }

@@ -46,7 +46,7 @@ extension VenueDialect {
     public func rawSymbol(ofSnapshotURL url: String) -> String? {
         guard let query = url.split(separator: "?").dropFirst().first else { return nil }
         let item = query.split(separator: "&").first { $0.hasPrefix("symbol=") }
-        return item.map { String($0.dropFirst("symbol=".count)) }
+        return item.flatMap { percentDecoded($0.dropFirst("symbol=".count)) }
     }
 }
 
@@ -130,10 +130,13 @@ public enum VenueChannel: String, Hashable, Sendable, CaseIterable {
 public struct VenueSubscription: Hashable, Sendable {
     public var rawSymbols: [String]
     public var channels: [VenueChannel]
+    /// More channels in the venue's own words, such as `aggTrade` or `depth@0ms` at Binance.
+    public var ownChannels: [String]
 
-    public init(rawSymbols: [String], channels: [VenueChannel]) {
+    public init(rawSymbols: [String], channels: [VenueChannel], ownChannels: [String] = []) {
         self.rawSymbols = rawSymbols
         self.channels = channels
+        self.ownChannels = ownChannels
     }
 }
 
@@ -148,6 +151,47 @@ public enum Venues {
 
     /// The dialect of a venue by its name in configuration.
     public static func dialect(of venue: String) -> (any VenueDialect)? { all.first { $0.venue == venue } }
+}
+
+extension VenueSymbol {
+    /// Whether the hub follows an instrument that the venue calls so: 1 to 64 printable ASCII characters without space.
+    static func isName(_ rawSymbol: String) -> Bool {
+        (1...64).contains(rawSymbol.utf8.count) && rawSymbol.utf8.allSatisfy { (0x21...0x7E).contains($0) }
+    }
+}
+
+/// Text of a URL's query as RFC 3986 wants it: a name of a venue may hold what means something there.
+func percentEncoded(_ text: String) -> String {
+    var bytes: [UInt8] = []
+    let digits = Array("0123456789ABCDEF".utf8)
+    for byte in text.utf8 {
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+            UInt8(ascii: "~"):
+            bytes.append(byte)
+        default: bytes += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+}
+
+/// The text that ``percentEncoded(_:)`` was given; nil when a percent sign is without its two digits.
+func percentDecoded(_ text: Substring) -> String? {
+    var bytes: [UInt8] = []
+    var rest = text.utf8[...]
+    while let byte = rest.popFirst() {
+        guard byte == UInt8(ascii: "%") else {
+            bytes.append(byte)
+            continue
+        }
+        let pair = rest.prefix(2)
+        guard pair.count == 2, pair.first != UInt8(ascii: "+"), let value = UInt8(Substring(pair), radix: 16)
+        else { return nil }
+        bytes.append(value)
+        rest = rest.dropFirst(2)
+    }
+    return String(decoding: bytes, as: UTF8.self)
 }
 
 /// Text of JSON strings that we send.

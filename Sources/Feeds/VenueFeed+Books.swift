@@ -8,7 +8,7 @@ extension VenueFeed {
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         let own = levels.span.extracting(message.levels)
         let place: Int
@@ -17,7 +17,10 @@ extension VenueFeed {
         } else {
             // Where snapshots come in the stream, an update cannot introduce an instrument: nobody subscribed to it.
             guard message.isSnapshot || rules.book.isRequested else { throw .unknownSymbol }
-            place = try follow(message.symbol, scales: scales(of: own), arrival, &instruments, &sink)
+            let needed = scales(of: own)
+            let units = try units(of: message.symbol, fitting: needed, arrival, instruments)
+            guard convert(own, units.price, units.quantity) else { throw .outOfRange }
+            place = try follow(message.symbol, scales: needed, arrival, &instruments, &sink)
         }
         if message.isSnapshot {
             try take(snapshot: message, own, place, arrival, &instruments, &actions, &sink)
@@ -35,7 +38,7 @@ extension VenueFeed {
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         if rules.book.isRequested {
             // Asked for twice, or late: what we have is newer.
@@ -76,24 +79,30 @@ extension VenueFeed {
             &sink
         )
         if !wasLive { sendStatus(MarketStatus(.live, .none), place, atNs: arrival.receivedNs, &sink) }
-        try takeWaiting(place, arrival, &instruments, &actions, &sink)
+        takeWaiting(place, arrival, &instruments, &actions, &sink)
     }
 
     /// Applies the updates that waited for the snapshot.
+    ///
+    /// Where the book cannot take one it has begun anew by then; the snapshot's frame is not to blame.
     private mutating func takeWaiting(
         _ place: Int,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
-    ) throws(FrameFault) {
+        _ sink: inout some MarketEventSink
+    ) {
         let waiting = followed[place].waiting
         followed[place].waiting = WaitingUpdates()
         for update in waiting.updates {
             var past = arrival
             past.receivedNs = update.receivedNs
             past.connection = followed[place].connection
-            try take(update: update.book, update.levels.span, place, past, &instruments, &actions, &sink)
+            do throws(FrameFault) {
+                try take(update: update.book, update.levels.span, place, past, &instruments, &actions, &sink)
+            } catch {
+                continue
+            }
         }
     }
 
@@ -142,7 +151,7 @@ extension VenueFeed {
         eventNs: Int64,
         receivedNs: Int64,
         sequence: UInt64 = 0,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) {
         let book = followed[place].book
         var levels: [LevelChange] = []
@@ -178,7 +187,7 @@ extension VenueFeed {
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         guard followed[place].state == .live else {
             return wait(message, levels, place, arrival, &actions, &sink)
@@ -250,7 +259,7 @@ extension VenueFeed {
         _ place: Int,
         _ arrival: Arrival,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) {
         guard rules.book.isRequested else {
             counters.unusedUpdates += 1
@@ -274,7 +283,7 @@ extension VenueFeed {
         _ top: Quote,
         atNs now: Int64,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) {
         guard !top.bid.quantity.isZero, !top.ask.quantity.isZero, top.bid.price >= top.ask.price else {
             if followed[place].crossedSinceNs != 0 { followed[place].crossedSinceNs = 0 }
@@ -319,11 +328,15 @@ extension VenueFeed {
         _ eventNs: Int64,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         if convert(levels, followed[place].priceScale, followed[place].quantityScale) { return }
-        try fit(scales(of: levels), place, eventNs, arrival, &instruments, &sink)
-        guard convert(levels, followed[place].priceScale, followed[place].quantityScale) else { throw .outOfRange }
+        let needed = scales(of: levels)
+        let price = max(needed.price, followed[place].priceScale)
+        let quantity = max(needed.quantity, followed[place].quantityScale)
+        // Before the units change: a refused message leaves them.
+        guard convert(levels, price, quantity) else { throw .outOfRange }
+        try fit(needed, place, eventNs, arrival, &instruments, &sink)
     }
 
     private mutating func convert(

@@ -6,6 +6,13 @@ extension VenueFeed {
     struct Scales {
         var price: UInt8 = 0
         var quantity: UInt8 = 0
+
+        /// Both with the decimals that `others` have more, which are `most` at most.
+        func widened(to others: Scales, most: UInt8) throws(FrameFault) -> Scales {
+            let wide = Scales(price: max(price, others.price), quantity: max(quantity, others.quantity))
+            guard wide.price <= max(most, price), wide.quantity <= max(most, quantity) else { throw .outOfRange }
+            return wide
+        }
     }
 
     private func needed(_ number: VenueNumber) -> UInt8 {
@@ -19,12 +26,17 @@ extension VenueFeed {
         _ trade: VenueTrade,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         guard let id = TradeID(trade.id.bytes(in: arrival.text)) else { throw .wrong(field: "trade_id") }
         let scales = Scales(price: needed(trade.price), quantity: needed(trade.quantity))
-        let place = try follow(trade.symbol, scales: scales, arrival, &instruments, &sink)
-        try fit(scales, place, trade.eventNs, arrival, &instruments, &sink)
+        let place: Int
+        if let known = self.place(of: trade.symbol, arrival), isFitting(scales, known) {
+            place = known
+        } else {
+            let numbers = Numbers(prices: [trade.price], quantities: [trade.quantity], scales: scales)
+            place = try settle(trade.symbol, numbers, trade.eventNs, arrival, &instruments, &sink)
+        }
         let price = try price(trade.price, place)
         let quantity = try quantity(trade.quantity, place)
         guard !followed[place].isRepeated(id) else {
@@ -47,7 +59,7 @@ extension VenueFeed {
         _ quote: VenueQuote,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         guard quote.sizes != nil || passesQuotesWithoutSize else { return }
         let none = VenueNumber(digits: 0, scale: 0, written: 0)
@@ -56,8 +68,13 @@ extension VenueFeed {
             price: max(needed(quote.bid), needed(quote.ask)),
             quantity: max(needed(bidSize), needed(askSize))
         )
-        let place = try follow(quote.symbol, scales: scales, arrival, &instruments, &sink)
-        try fit(scales, place, quote.eventNs, arrival, &instruments, &sink)
+        let place: Int
+        if let known = self.place(of: quote.symbol, arrival), isFitting(scales, known) {
+            place = known
+        } else {
+            let numbers = Numbers(prices: [quote.bid, quote.ask], quantities: [bidSize, askSize], scales: scales)
+            place = try settle(quote.symbol, numbers, quote.eventNs, arrival, &instruments, &sink)
+        }
         let top = Quote(
             bid: Level(price: try price(quote.bid, place), quantity: try quantity(bidSize, place)),
             ask: Level(price: try price(quote.ask, place), quantity: try quantity(askSize, place))
@@ -78,14 +95,15 @@ extension VenueFeed {
         _ candle: VenueCandle,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         let scales = Scales(
             price: max(needed(candle.open), needed(candle.high), needed(candle.low), needed(candle.close)),
             quantity: needed(candle.volume)
         )
-        let place = try follow(candle.symbol, scales: scales, arrival, &instruments, &sink)
-        try fit(scales, place, candle.eventNs, arrival, &instruments, &sink)
+        let prices = [candle.open, candle.high, candle.low, candle.close]
+        let numbers = Numbers(prices: prices, quantities: [candle.volume], scales: scales)
+        let place = try settle(candle.symbol, numbers, candle.eventNs, arrival, &instruments, &sink)
         let normalized = Candle(
             interval: candle.interval,
             openNs: candle.openNs,
@@ -122,6 +140,108 @@ extension VenueFeed {
         return Quantity(lots: lots)
     }
 
+    /// The numbers of a message and the decimals that they need.
+    private struct Numbers {
+        var prices: [VenueNumber]
+        var quantities: [VenueNumber]
+        var scales: Scales
+
+        func fit(_ units: Scales) -> Bool {
+            prices.allSatisfy { $0.units(atScale: units.price) != nil }
+                && quantities.allSatisfy { $0.units(atScale: units.quantity) != nil }
+        }
+    }
+
+    /// The place of a message's instrument, which is followed and has the units for its numbers from now on.
+    ///
+    /// Whatever is refused is refused before anything changes.
+    private mutating func settle(
+        _ symbol: FrameValue,
+        _ numbers: Numbers,
+        _ eventNs: Int64,
+        _ arrival: Arrival,
+        _ instruments: inout InstrumentTable,
+        _ sink: inout some MarketEventSink
+    ) throws(FrameFault) -> Int {
+        let units = try units(of: symbol, fitting: numbers.scales, arrival, instruments)
+        guard numbers.fit(units) else { throw .outOfRange }
+        let place = try follow(symbol, scales: numbers.scales, arrival, &instruments, &sink)
+        try fit(numbers.scales, place, eventNs, arrival, &instruments, &sink)
+        return place
+    }
+
+    /// The units that an instrument will have after a message that needs `scales`; changes nothing.
+    func units(
+        of symbol: FrameValue,
+        fitting scales: Scales,
+        _ arrival: Arrival,
+        _ instruments: InstrumentTable
+    ) throws(FrameFault) -> Scales {
+        var old = Scales()
+        if let place = place(of: symbol, arrival) {
+            old = Scales(price: followed[place].priceScale, quantity: followed[place].quantityScale)
+        } else if let id = instruments.id(
+            venue: dialect.venue,
+            rawSymbol: arrival.rawSymbol ?? symbol.string(in: arrival.text)
+        ) {
+            old = Scales(price: instruments[id].priceScale, quantity: instruments[id].quantityScale)
+        }
+        return try old.widened(to: scales, most: limits.scaleMost)
+    }
+
+    /// Makes sure that all trades and quotes of a frame can be taken: it is refused as a whole or not at all.
+    ///
+    /// A frame with several of them is of one instrument.
+    func checkAll(
+        _ messages: [VenueMessage],
+        _ arrival: Arrival,
+        _ instruments: InstrumentTable
+    ) throws(FrameFault) {
+        var units: Scales?
+        var place: Int?
+        for message in messages {
+            let (symbol, numbers): (FrameValue, Numbers)
+            switch message {
+            case .trade(let trade):
+                guard TradeID(trade.id.bytes(in: arrival.text)) != nil else { throw .wrong(field: "trade_id") }
+                let scales = Scales(price: needed(trade.price), quantity: needed(trade.quantity))
+                symbol = trade.symbol
+                numbers = Numbers(prices: [trade.price], quantities: [trade.quantity], scales: scales)
+            case .quote(let quote):
+                let sizes = quote.sizes.map { [$0.bid, $0.ask] } ?? []
+                let scales = Scales(
+                    price: max(needed(quote.bid), needed(quote.ask)),
+                    quantity: sizes.map(needed).max() ?? 0
+                )
+                symbol = quote.symbol
+                numbers = Numbers(prices: [quote.bid, quote.ask], quantities: sizes, scales: scales)
+            default:
+                continue
+            }
+            let now: Scales
+            if let units {
+                now = try units.widened(to: numbers.scales, most: limits.scaleMost)
+            } else {
+                place = self.place(of: symbol, arrival)
+                now = try self.units(of: symbol, fitting: numbers.scales, arrival, instruments)
+            }
+            guard numbers.fit(now) else { throw .outOfRange }
+            units = now
+        }
+        guard let units, let place, !isFitting(units, place) else { return }
+        var book = followed[place].book
+        guard rescale(&book, of: place, to: units) else { throw .outOfRange }
+    }
+
+    private func rescale(_ book: inout OrderBook, of place: Int, to units: Scales) -> Bool {
+        book.rescale(
+            priceFactor: powerOfTen(units.price - followed[place].priceScale),
+            quantityFactor: powerOfTen(units.quantity - followed[place].quantityScale),
+            // A factor to spare: the next price may be higher.
+            headroom: 1_000
+        )
+    }
+
     func isFitting(_ scales: Scales, _ place: Int) -> Bool {
         scales.price <= followed[place].priceScale && scales.quantity <= followed[place].quantityScale
     }
@@ -133,23 +253,18 @@ extension VenueFeed {
         _ eventNs: Int64,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         guard !isFitting(scales, place) else { return }
         let old = followed[place]
-        let price = max(old.priceScale, scales.price)
-        let quantity = max(old.quantityScale, scales.quantity)
-        guard price <= max(limits.scaleMost, old.priceScale), quantity <= max(limits.scaleMost, old.quantityScale),
-            // A factor to spare: the next price may be higher.
-            followed[place].book.rescale(
-                priceFactor: powerOfTen(price - old.priceScale),
-                quantityFactor: powerOfTen(quantity - old.quantityScale),
-                headroom: 1_000
-            )
-        else { throw .outOfRange }
-        followed[place].priceScale = price
-        followed[place].quantityScale = quantity
-        instruments.rescale(old.id, priceScale: price, quantityScale: quantity)
+        let units = try Scales(price: old.priceScale, quantity: old.quantityScale)
+            .widened(to: scales, most: limits.scaleMost)
+        var book = old.book
+        guard rescale(&book, of: place, to: units) else { throw .outOfRange }
+        followed[place].book = book
+        followed[place].priceScale = units.price
+        followed[place].quantityScale = units.quantity
+        instruments.rescale(old.id, priceScale: units.price, quantityScale: units.quantity)
         sink.learn(instruments[old.id])
         sendStatus(MarketStatus(followed[place].status.state, .unitsChanged), place, atNs: arrival.receivedNs, &sink)
         guard old.state == .live else { return }

@@ -77,6 +77,13 @@ public struct VenueFeed: Sendable {
     /// Instruments heard of, in the order of first hearing.
     public var instruments: [InstrumentID] { followed.map(\.id) }
 
+    /// How many updates, and levels in them, wait for a snapshot at the instrument that has most of each.
+    package var waitingMost: (updates: Int, levels: Int) {
+        followed.reduce((0, 0)) { most, instrument in
+            (max(most.0, instrument.waiting.updates.count), max(most.1, instrument.waiting.levelCount))
+        }
+    }
+
     // MARK: What happens
 
     /// Takes a frame that a connection received.
@@ -89,7 +96,7 @@ public struct VenueFeed: Sendable {
         atNs receivedNs: Int64,
         instruments: inout InstrumentTable,
         actions: inout [FeedAction],
-        into sink: inout some VenueFeedSink
+        into sink: inout some MarketEventSink
     ) throws(FrameFault) {
         let arrival = Arrival(text: text, connection: connection, receivedNs: receivedNs)
         try read(arrival, &instruments, &actions, &sink) { dialect, frame throws(FrameFault) in
@@ -105,7 +112,7 @@ public struct VenueFeed: Sendable {
         atNs receivedNs: Int64,
         instruments: inout InstrumentTable,
         actions: inout [FeedAction],
-        into sink: inout some VenueFeedSink
+        into sink: inout some MarketEventSink
     ) throws(FrameFault) {
         let arrival = Arrival(text: body, connection: connection, receivedNs: receivedNs, rawSymbol: rawSymbol)
         try read(arrival, &instruments, &actions, &sink) { dialect, frame throws(FrameFault) in
@@ -118,7 +125,7 @@ public struct VenueFeed: Sendable {
         _ connection: UInt32,
         reason: MarketStatus.Reason,
         atNs now: Int64,
-        into sink: inout some VenueFeedSink
+        into sink: inout some MarketEventSink
     ) {
         for place in followed.indices where followed[place].connection == connection {
             followed[place].forgetBook()
@@ -131,7 +138,7 @@ public struct VenueFeed: Sendable {
     public mutating func advance(
         toNs now: Int64,
         actions: inout [FeedAction],
-        into sink: inout some VenueFeedSink
+        into sink: inout some MarketEventSink
     ) {
         for place in followed.indices {
             let since = followed[place].crossedSinceNs
@@ -154,7 +161,7 @@ public struct VenueFeed: Sendable {
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink,
+        _ sink: inout some MarketEventSink,
         parse: (any VenueDialect, inout VenueFrame) throws(FrameFault) -> Void
     ) throws(FrameFault) {
         counters.frames += 1
@@ -164,6 +171,7 @@ public struct VenueFeed: Sendable {
         frame.clear()
         do throws(FrameFault) {
             try parse(dialect, &frame)
+            if frame.messages.count > 1 { try checkAll(frame.messages, arrival, instruments) }
             for message in frame.messages {
                 try handle(message, frame.levels, arrival, &instruments, &actions, &sink)
             }
@@ -179,7 +187,7 @@ public struct VenueFeed: Sendable {
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         switch message {
         case .trade(let trade):
@@ -225,12 +233,11 @@ public struct VenueFeed: Sendable {
         scales: Scales,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) -> Int {
         if let known = place(of: symbol, arrival) { return known }
         let rawSymbol = arrival.rawSymbol ?? symbol.string(in: arrival.text)
-        guard (1...64).contains(rawSymbol.utf8.count), rawSymbol.utf8.allSatisfy({ (0x21...0x7E).contains($0) }),
-            arrival.rawSymbol != nil || symbol.isString(in: arrival.text)
+        guard VenueSymbol.isName(rawSymbol), arrival.rawSymbol != nil || symbol.isString(in: arrival.text)
         else { throw .unknownSymbol }
         guard followed.count < limits.instrumentsMost else { throw .tooManyInstruments }
         let id: InstrumentID
@@ -277,7 +284,7 @@ public struct VenueFeed: Sendable {
         _ status: MarketStatus,
         _ place: Int,
         atNs receivedNs: Int64,
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) {
         let event = MarketEvent(
             instrument: followed[place].id,
@@ -295,7 +302,7 @@ public struct VenueFeed: Sendable {
         _ reason: MarketStatus.Reason,
         atNs now: Int64,
         _ actions: inout [FeedAction],
-        _ sink: inout some VenueFeedSink
+        _ sink: inout some MarketEventSink
     ) {
         counters.resyncs += 1
         if reason == .gap { counters.gaps += 1 }
@@ -316,16 +323,6 @@ public struct VenueFeed: Sendable {
         }
         actions.append(FeedAction(connection: connection, demand: demand))
     }
-}
-
-/// Whoever is told of the events of a feed.
-public protocol VenueFeedSink: MarketEventSink {
-    /// Hears of an instrument before its first event, and again before the first event in new units.
-    mutating func learn(_ instrument: Instrument)
-}
-
-extension VenueFeedSink {
-    public mutating func learn(_ instrument: Instrument) {}
 }
 
 /// Something that the feed wants of a venue; whoever owns the connection does it.

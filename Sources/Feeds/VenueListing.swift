@@ -65,7 +65,10 @@ public enum VenueListing {
             if !isArray { _ = try scanner.key() }
             if scanner.isAtObject {
                 guard found.count < entriesMost else { throw .tooManyInstruments }
-                if let instrument = try dialect.listing(&scanner) { found.append(instrument) }
+                // What the feed would not follow by its name is no use.
+                if let instrument = try dialect.listing(&scanner), VenueSymbol.isName(instrument.rawSymbol) {
+                    found.append(instrument)
+                }
             } else {
                 try scanner.skip()
             }

@@ -18,7 +18,7 @@ extension Hub: MarketEventSink {
     /// Costs nothing per session. An event of an instrument that is not in the table yet is left out: the table comes first.
     public mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
         let index = event.instrument.index
-        guard index < states.count else { return }
+        guard index < states.count, isNews(event) else { return }
         let stamp = Topic.Stamp(
             sequence: event.sequence,
             eventNs: event.eventNs,
@@ -49,6 +49,19 @@ extension Hub: MarketEventSink {
             }
         case .quote: return
         }
+    }
+
+    /// Whether an event is later than what is known; after a loss a loop is told some things again.
+    private func isNews(_ event: MarketEvent) -> Bool {
+        let index = event.instrument.index
+        let known: UInt64 =
+            switch event.payload {
+            case .ticker: states[index].tickerStamp.sequence
+            case .bookSnapshot, .bookDelta: states[index].bookStamp.sequence
+            case .status: states[index].statusStamp.sequence
+            case .trade, .quote, .candle: 0
+            }
+        return event.sequence > known || event.sequence == 0
     }
 
     private mutating func receive(_ trade: Trade, _ stamp: Topic.Stamp, _ index: Int) {

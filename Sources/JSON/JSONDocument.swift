@@ -122,7 +122,10 @@ public struct JSONValue {
         var at = index + 1
         while at < Int(node.next) {
             let member = JSONValue(document: document, index: at)
-            if member.string == key { return JSONValue(document: document, index: at + 1) }
+            // By bytes: to String, letters with accents are equal to those that are composed.
+            if member.string?.utf8.elementsEqual(key.utf8) == true {
+                return JSONValue(document: document, index: at + 1)
+            }
             at = Int(document.nodes[at + 1].next)
         }
         return nil

@@ -242,4 +242,11 @@ public protocol MarketEventSink {
     ///   - event: what happened.
     ///   - levels: the levels of a book event, empty for every other; valid during the call only.
     mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>)
+
+    /// Hears of an instrument before its first event, and again before its first event in new units.
+    mutating func learn(_ instrument: Instrument)
+}
+
+extension MarketEventSink {
+    public mutating func learn(_ instrument: Instrument) {}
 }

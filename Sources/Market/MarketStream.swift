@@ -35,6 +35,7 @@ public struct MarketStream: Sendable {
     /// Numbers of the last event of each source, as they stand now.
     public var bookSequence: UInt64 { sequences.book }
     public var tickerSequence: UInt64 { sequences.ticker }
+    public var statusSequence: UInt64 { sequences.status }
 
     /// Passes one event of a feed on, numbered, with the tickers and candles that follow from it.
     ///

@@ -121,9 +121,3 @@ private func writeToStandardOutput(_ bytes: UnsafeRawBufferPointer) {
         }
     }
 }
-
-/// Call site of `venue`.
-private func playVenue(_: VenueOptions, _ console: Console) -> CommandStatus {
-    console.complain("venue is not built in yet")
-    return .failed
-}

@@ -12,6 +12,10 @@ final class HTTPExchange {
     var response: HTTPResponse?
     var sentBytes = 0
     var closes = false
+    /// Whether the answer waits for its time; nothing of it has left.
+    var isHeld = false
+    /// Whether its header has left.
+    var hasBegun = true
 
     init(request: HTTPRequest, bodyBytes: Int) {
         self.request = request
@@ -66,7 +70,8 @@ extension IOLoop {
 
     /// Room for more of the answer: LWS_CALLBACK_HTTP_WRITEABLE.
     func answerWritable(_ id: ConnectionID, _ wsi: OpaquePointer) -> Int32 {
-        guard let exchange = sockets[id].exchange, let response = exchange.response else { return 0 }
+        guard let exchange = sockets[id].exchange, let response = exchange.response, !exchange.isHeld else { return 0 }
+        guard exchange.hasBegun else { return begin(response, id, wsi, exchange) }
         let start = exchange.sentBytes
         let end = min(start + IOLoop.chunkBytes, response.body.count)
         let isLast = end == response.body.count
@@ -150,6 +155,34 @@ extension IOLoop {
         guard let handler else { return -1 }
         let response = handler.respond(to: exchange.request, on: self)
         if response.closes { exchange.closes = true }
+        guard response.delayNs > 0 else { return begin(response, id, wsi, exchange) }
+        hold(response, id, exchange)
+        return 0
+    }
+
+    /// Keeps an answer back; a connection that is gone by then needs none.
+    private func hold(_ response: HTTPResponse, _ id: ConnectionID, _ exchange: HTTPExchange) {
+        let delay = min(response.delayNs, 30_000_000_000)
+        exchange.response = response
+        exchange.isHeld = true
+        exchange.hasBegun = false
+        sockets[id].deadlineNs = nowNs + delay + 10_000_000_000
+        after(delay) { [weak self] in
+            guard let self, sockets.contains(id), sockets[id].exchange === exchange, let wsi = sockets[id].wsi
+            else { return }
+            exchange.isHeld = false
+            sockets[id].deadlineNs = 0
+            lws_callback_on_writable(wsi)
+        }
+    }
+
+    private func begin(
+        _ response: HTTPResponse,
+        _ id: ConnectionID,
+        _ wsi: OpaquePointer,
+        _ exchange: HTTPExchange
+    ) -> Int32 {
+        exchange.hasBegun = true
         if !isServing { exchange.closes = true }
         var start = response.head(date: dateText(), closing: exchange.closes)
         let hasBody = exchange.request.method != .head && response.status != 304 && response.status != 204

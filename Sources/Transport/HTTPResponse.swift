@@ -10,6 +10,8 @@ public struct HTTPResponse: Sendable {
     public var body: [UInt8]
     /// Whether the connection ends with this answer.
     public var closes: Bool
+    /// The answer waits for so long before it leaves, up to half a minute; the refusal of an upgrade never waits.
+    public var delayNs: UInt64 = 0
 
     public init(
         status: Int,

@@ -10,10 +10,34 @@ package enum WireFuzzing {
         guard let commands = try? EnhancedCodec.decode(bytes, symbolsMost: symbolsMost) else { return }
         precondition(commands.count <= EnhancedCodec.commandsMost, "more commands than a frame may hold")
         for command in commands {
-            guard case .success(let made) = command.request, case .subscribe(let request) = made else { continue }
-            precondition((1...symbolsMost).contains(request.symbols.count), "no symbols, or more than allowed")
-            precondition(request.symbols.allSatisfy { !$0.isEmpty }, "an empty symbol")
+            guard case .success(let request) = command.request else { continue }
+            checkBounds(request, symbolBytesMost: EnhancedCodec.symbolBytesMost)
         }
+    }
+
+    private static func checkBounds(_ request: Request, symbolBytesMost: Int) {
+        var symbols: [String] = []
+        switch request {
+        case .subscribe(let subscribe):
+            symbols = subscribe.symbols
+            precondition(!symbols.isEmpty, "a subscription to nothing")
+        case .unsubscribe(let unsubscribe):
+            symbols = unsubscribe.symbols
+            precondition(!symbols.isEmpty || !unsubscribe.topics.isEmpty, "an end of nothing")
+            precondition(symbols.isEmpty || unsubscribe.channel != nil, "symbols without a channel")
+            precondition(unsubscribe.topics.count <= symbolsMost, "more topics than allowed")
+        case .list(let list):
+            precondition(list.pattern.utf8.count <= symbolBytesMost, "too long a pattern")
+        case .connect(let connect):
+            precondition(connect.client.utf8.count <= EnhancedCodec.clientBytesMost, "too long a name")
+        case .ping:
+            break
+        }
+        precondition(symbols.count <= symbolsMost, "more symbols than allowed")
+        precondition(
+            symbols.allSatisfy { (1...symbolBytesMost).contains($0.utf8.count) },
+            "no symbol, or too long a one"
+        )
     }
 
     package static func legacyFrame(_ bytes: UnsafeRawBufferPointer) {
@@ -22,6 +46,9 @@ package enum WireFuzzing {
         precondition(commands.count <= LegacyCodec.commandsMost, "more requests than a frame may hold")
         for command in commands {
             precondition(command.original.utf8.count <= LegacyCodec.echoBytesMost, "too long to be given back")
+            if case .success(.hub(let request, _)) = command.request {
+                checkBounds(request, symbolBytesMost: LegacyCodec.symbolBytesMost)
+            }
             guard case .failure(let refusal) = command.request else { continue }
             var out = OutputBytes()
             LegacyCodec.append(refusal, requestID: "1", original: command.original, to: &out)

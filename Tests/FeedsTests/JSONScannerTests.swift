@@ -39,6 +39,18 @@ struct JSONScannerTests {
     )
     func bad(text: String) { #expect(throws: FrameFault.self) { try read(text) } }
 
+    @Test("refuses leading zeros however long the number is", arguments: ["00", "01.5", "0012345.50", "00000000.1"])
+    func leadingZeros(text: String) {
+        for spelling in ["\"\(text)\"", "\"\(text)\"         "] {
+            #expect(throws: FrameFault.self) {
+                try Array(spelling.utf8).withUnsafeBytes { bytes in
+                    var scanner = JSONScanner(bytes)
+                    _ = try scanner.number()
+                }
+            }
+        }
+    }
+
     @Test(
         "reads decimals exactly, quoted or not, wherever they end",
         arguments: [

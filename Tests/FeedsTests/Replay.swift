@@ -4,7 +4,7 @@ import Testing
 
 /// Speaks a capture to a feed and keeps what comes out.
 struct Replay {
-    struct Recorder: VenueFeedSink {
+    struct Recorder: MarketEventSink {
         /// With the instrument as it was then.
         var events: [(line: Int, event: MarketEvent, instrument: Instrument)] = []
         var known: [InstrumentID: Instrument] = [:]

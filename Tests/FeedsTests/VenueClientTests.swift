@@ -10,11 +10,16 @@ private struct Bench {
     var effects: [VenueClient.Effect] = []
     var timerNs: Int64 = .max
 
-    init(_ venue: String, channels: [VenueChannel] = [.book, .trades]) throws {
+    init(
+        _ venue: String,
+        channels: [VenueChannel] = [.book, .trades],
+        ownChannels: [String] = [],
+        limits: VenueClient.Limits = .init()
+    ) throws {
         let dialect = try #require(Venues.dialect(of: venue))
         let rawSymbol = venue == "kraken" ? "XBT/USD" : venue == "coinbase" ? "BTC-USD" : "BTCUSDT"
-        let subscription = VenueSubscription(rawSymbols: [rawSymbol], channels: channels)
-        client = VenueClient(dialect, subscription: subscription)
+        let subscription = VenueSubscription(rawSymbols: [rawSymbol], channels: channels, ownChannels: ownChannels)
+        client = VenueClient(dialect, subscription: subscription, limits: limits)
     }
 
     @discardableResult
@@ -75,6 +80,36 @@ struct VenueClientTests {
         let url = "wss://stream.binance.com:9443/stream?streams=btcusdt@depth@100ms/btcusdt@trade"
         #expect(bench.handle(.start) == [.connect(url: url)])
         #expect(bench.handle(.connected) == [])
+    }
+
+    @Test(
+        "asks for further channels in the venue's own words",
+        arguments: [
+            ("binance", "wss://stream.binance.com:9443/stream?streams=btcusdt@bookTicker/btcusdt@depth@0ms", nil),
+            ("coinbase", "wss://ws-feed.exchange.coinbase.com", "\"channels\":[\"depth@0ms\"]"),
+            ("kraken", "wss://ws.kraken.com", "\"subscription\":{\"name\":\"depth@0ms\"}"),
+        ]
+    )
+    func ownChannels(venue: String, url: String, part: String?) throws {
+        var bench = try Bench(venue, channels: [.quotes], ownChannels: ["depth@0ms"])
+        #expect(bench.handle(.start) == [.connect(url: url)])
+        let sent = (bench.handle(.connected) + bench.pass(second)).map { "\($0)" }
+        #expect(sent.count == (part == nil ? 0 : 2))
+        if let part { #expect(sent.last?.replacing("\\", with: "").contains(part) == true) }
+    }
+
+    @Test("waits for a frame as long as it is told, and does not move its timer with every frame")
+    func ownSilence() throws {
+        var limits = VenueClient.Limits()
+        limits.silenceMostNs = 2 * second
+        var bench = try Bench("binance", limits: limits)
+        bench.goLive()
+        let timerNs = bench.timerNs
+        bench.now += second / 2
+        bench.handle(.heard)
+        #expect(bench.timerNs == timerNs)
+        #expect(bench.pass(2 * second - 1) == [])
+        #expect(bench.pass(1) == [.close, .lost(.silence)])
     }
 
     @Test("gives up a connection that does not open in ten seconds and tries again")

@@ -158,7 +158,70 @@ struct VenueFeedTests {
         #expect(talk.statuses.last?.state == .live)
     }
 
+    @Test("keeps no more levels than its limit, however unevenly they lie in the updates that wait")
+    func boundedLevels() throws {
+        var talk = try Talk("binance")
+        var limits = VenueFeed.Limits()
+        limits.waitingLevelsMost = 10
+        talk.replay.feed = VenueFeed(BinanceDialect(market: .spot), limits: limits)
+        let eight = (1...8).map { "[\"\($0)\",\"1\"]" }.joined(separator: ",")
+        for number in 1...6 { talk.hear(depth(number, number, bids: #"["1","1"]"#)) }
+        for number in 7...9 {
+            talk.hear(depth(number, number, bids: eight))
+            #expect(talk.replay.feed.waitingMost.levels <= 10)
+        }
+        let eleven = eight + #",["9","1"],["10","1"],["11","1"]"#
+        talk.hear(depth(10, 10, bids: eleven))
+        #expect(talk.replay.feed.waitingMost == (0, 0))
+    }
+
+    @Test("does not blame a snapshot for an update that waited and does not fit")
+    func waitedInVain() throws {
+        var talk = try Talk("binance")
+        talk.hear(depth(101, 102))
+        talk.hear(depth(103, 104, bids: #"["9223372036854775807","1"]"#))
+        talk.answer("BTCUSDT", book100.replacing("100", with: "101"))
+        #expect(talk.replay.feed.counters.badFrames == 0)
+        #expect(talk.statuses.map(\.state).suffix(2) == [.live, .resyncing])
+    }
+
     // MARK: Units
+
+    @Test(
+        "takes a frame as a whole or not at all",
+        arguments: [
+            #"[1,[["1.0","1","1.1","b","l",""],["9223372036854775807","1","1.2","s","m",""]],"trade","A/B"]"#,
+            #"[1,[["1.0","1","1.1","b","l",""],["0.0000000000001","1","1.2","s","m",""]],"trade","A/B"]"#,
+            #"[1,{"a":["0.01",1,"1"],"b":["9223372036854775807",1,"1"]},"ticker","A/B"]"#,
+            #"[1,{"as":[["0.01","1","1"],["9223372036854775807","1","1"]],"bs":[]},"book-10","A/B"]"#,
+        ]
+    )
+    func wholeFrames(frame: String) throws {
+        for hasTraded in [false, true] {
+            var talk = try Talk("kraken")
+            if hasTraded { talk.hear(#"[1,[["1","1","1.1","b","l",""]],"trade","A/B"]"#) }
+            let before = talk.replay
+            let events = talk.hear(frame)
+            #expect(talk.fault == .outOfRange)
+            #expect(events.isEmpty)
+            #expect(talk.replay.table.all == before.table.all)
+            #expect(talk.replay.feed.instruments == before.feed.instruments)
+            var counters = before.feed.counters
+            (counters.frames, counters.badFrames) = (counters.frames + 1, 1)
+            #expect(talk.replay.feed.counters == counters)
+        }
+    }
+
+    @Test("takes trades of one frame in the units that each needs")
+    func growingUnits() throws {
+        var talk = try Talk("kraken")
+        let events = talk.hear(
+            #"[1,[["900000000000","1","1.1","b","l",""],["0.00000001","1","1.2","s","m",""]],"trade","A/B"]"#
+        )
+        #expect(talk.fault == nil)
+        #expect(talk.replay.feed.counters.trades == 2)
+        #expect(events.count == 4, "connected, a trade, finer units, a trade")
+    }
 
     @Test("gives an instrument finer units when a number needs them, and its book anew")
     func units() throws {
@@ -292,6 +355,13 @@ struct VenueFeedTests {
         #expect(talk.replay.top(5, of: "BTC-USD", .ask) == [["4", "1"], ["5", "1"]])
     }
 
+    @Test("takes a Kraken depth for what it is", arguments: ["", "0", "x", "10x", "10-1", "100001", "-1"])
+    func wrongDepth(depth: String) throws {
+        var talk = try Talk("kraken")
+        talk.hear("[1,{\"as\":[],\"bs\":[]},\"book-\(depth)\",\"A/B\"]")
+        #expect(talk.fault != nil)
+    }
+
     @Test(
         "reports what the venue refuses",
         arguments: [
@@ -321,11 +391,25 @@ struct VenueFeedTests {
         arguments: [
             ("binance", "NKNUSDT", "NKN-USDT"), ("binance", "ETHBTC", "ETH-BTC"), ("binance", "BTCFDUSD", "BTC-FDUSD"),
             ("binance-usdm", "BTCUSDT", "BTC-USDT-PERP"), ("binance-usdm", "BTCUSDT_240927", "BTC-USDT-20240927"),
-            ("kraken", "XBT/CHF", "BTC-CHF"), ("kraken", "XDG/XBT", "DOGE-BTC"), ("coinbase", "SKL-GBP", "SKL-GBP"),
+            ("kraken", "/", "/"), ("kraken", "XBT/CHF", "BTC-CHF"), ("kraken", "XDG/XBT", "DOGE-BTC"),
+            ("coinbase", "SKL-GBP", "SKL-GBP"),
         ]
     )
     func names(venue: String, rawSymbol: String, symbol: String) throws {
         let dialect = try #require(Venues.dialect(of: venue))
         #expect(dialect.symbol(ofRaw: rawSymbol).symbol == symbol)
+    }
+
+    @Test("asks for the book of the name and nothing else", arguments: ["BTCUSDT", "A&limit=1", "A?B#C%41", "100%"])
+    func snapshotURL(rawSymbol: String) throws {
+        let dialect = BinanceDialect(market: .spot)
+        let url = try #require(dialect.snapshotURL(rawSymbol: rawSymbol))
+        #expect(url.hasSuffix("&limit=1000") && url.split(separator: "&").count == 2)
+        #expect(dialect.rawSymbol(ofSnapshotURL: url) == rawSymbol)
+    }
+
+    @Test("takes no name from an address with a broken escape", arguments: ["%", "%4", "%+1", "%zz"])
+    func brokenEscape(name: String) {
+        #expect(BinanceDialect(market: .spot).rawSymbol(ofSnapshotURL: "https://x/depth?symbol=\(name)") == nil)
     }
 }

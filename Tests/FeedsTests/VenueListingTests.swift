@@ -38,4 +38,13 @@ struct VenueListingTests {
         #expect(found.first?.tick == 5)
         #expect(found.first?.lot == 5)
     }
+
+    @Test("leaves out what the feed would not follow by its name", arguments: ["", "A B", "Ä-B", #"\u0000"#])
+    func unusable(name: String) throws {
+        let text = "[{\"id\":\"\(name)\",\"base_increment\":\"1\",\"quote_increment\":\"1\"}]"
+        let found = try Array(text.utf8).withUnsafeBytes {
+            try VenueListing.instruments(in: $0, of: CoinbaseDialect())
+        }
+        #expect(found.isEmpty)
+    }
 }

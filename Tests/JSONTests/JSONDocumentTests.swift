@@ -155,6 +155,13 @@ struct JSONDocumentTests {
         #expect(read == value)
     }
 
+    @Test("tells keys apart that only look the same")
+    func composedKeys() throws {
+        let text = "{\"caf\u{E9}\":1,\"cafe\u{301}\":2}"
+        let found = try Array(text.utf8).withUnsafeBytes { try JSONDocument(reading: $0).root["cafe\u{301}"]?.uint64 }
+        #expect(found == 2)
+    }
+
     @Test("error tells what and where")
     func words() {
         let error = JSONError(.unexpected(UInt8(ascii: "]"), wanted: "a value"), at: 3)

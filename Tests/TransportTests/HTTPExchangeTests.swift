@@ -37,6 +37,25 @@ extension WithLoops {
             }
         }
 
+        @Test("keeps an answer back for its time, and those sent ahead behind it")
+        func keepsAnswerBack() throws {
+            try withServer { port, loops, _ in
+                let peer = try Peer(port: port)
+                let start = loops[0].nowNs
+                peer.send(["/late", "/hello", "/late"].map { "GET \($0) HTTP/1.1\r\nHost: x\r\n\r\n" }.joined())
+                #expect(try peer.answer().text == "better late")
+                #expect(loops[0].nowNs - start >= 100_000_000)
+                #expect(try peer.answer().text == "hello you")
+                #expect(try peer.answer().text == "better late")
+                #expect(loops[0].nowNs - start >= 200_000_000)
+                #expect(try peer.request("/late", method: "HEAD").headers["content-length"] == "11")
+                let gone = try Peer(port: port)
+                gone.send("GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+                gone.close()
+                #expect(try peer.request("/late").status == 200)
+            }
+        }
+
         @Test("sends a large body whole to a reader that takes its time")
         func sendsLargeBody() throws {
             try withServer { port, _, _ in

@@ -32,6 +32,13 @@ final class TestHandler: IOLoopHandler, @unchecked Sendable {
     var onReceived: ((UnsafeRawBufferPointer, Bool, ConnectionID, IOLoop) -> Void)?
     var socketClass = SocketClass.bot(messageBytesMost: 256 * 1024)
 
+    /// Comes after a tenth of a second.
+    static var late: HTTPResponse {
+        var response = HTTPResponse(status: 200, text: "better late")
+        response.delayNs = 100_000_000
+        return response
+    }
+
     static let big: [UInt8] = (0..<900_000).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
 
     /// Has the loop's thread do something.
@@ -66,6 +73,7 @@ final class TestHandler: IOLoopHandler, @unchecked Sendable {
         case "/big": HTTPResponse(status: 200, contentType: "application/octet-stream", body: TestHandler.big)
         case "/host": HTTPResponse(status: 200, text: request.header("host") ?? "")
         case "/close": HTTPResponse(status: 200, text: "bye", closes: true)
+        case "/late": TestHandler.late
         case "/split": HTTPResponse(status: 200, headers: [("x-a", "1\r\nx-b: 2"), ("x-c", "3")])
         case "/about":
             HTTPResponse(

@@ -252,9 +252,10 @@ public struct BinanceDialect: VenueDialect {
     // MARK: Snapshots
 
     public func snapshotURL(rawSymbol: String) -> String? {
-        switch market {
-        case .spot: "https://api.binance.com/api/v3/depth?symbol=\(rawSymbol)&limit=1000"
-        case .perpetual: "https://fapi.binance.com/fapi/v1/depth?symbol=\(rawSymbol)&limit=1000"
+        let name = percentEncoded(rawSymbol)
+        return switch market {
+        case .spot: "https://api.binance.com/api/v3/depth?symbol=\(name)&limit=1000"
+        case .perpetual: "https://fapi.binance.com/fapi/v1/depth?symbol=\(name)&limit=1000"
         }
     }
 
@@ -293,9 +294,8 @@ public struct BinanceDialect: VenueDialect {
     // MARK: What we send
 
     public func url(for subscription: VenueSubscription) -> String {
-        let streams = subscription.channels.flatMap { channel in
-            subscription.rawSymbols.map { $0.lowercased() + suffix(channel) }
-        }
+        let suffixes = subscription.channels.map(suffix) + subscription.ownChannels.map { "@" + $0 }
+        let streams = suffixes.flatMap { suffix in subscription.rawSymbols.map { $0.lowercased() + suffix } }
         let base = market == .spot ? "wss://stream.binance.com:9443" : "wss://fstream.binance.com"
         return base + "/stream?streams=" + streams.joined(separator: "/")
     }

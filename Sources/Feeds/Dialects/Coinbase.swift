@@ -239,7 +239,7 @@ public struct CoinbaseDialect: VenueDialect {
             case .candles: nil
             }
         }
-        return names.map { frame("subscribe", subscription.rawSymbols, $0) }
+        return (names + subscription.ownChannels).map { frame("subscribe", subscription.rawSymbols, $0) }
     }
 
     public func resubscribeFrames(rawSymbol: String) -> [String] {

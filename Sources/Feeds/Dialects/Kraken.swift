@@ -69,7 +69,8 @@ public struct KrakenDialect: VenueDialect {
         let start = name.start + "\"book-".utf8.count
         var scanner = JSONScanner(text, at: FrameValue(start: start, end: name.end))
         let depth = try scanner.unsigned()
-        guard (1...100_000).contains(depth) else { throw .wrong(field: "depth") }
+        // Behind the digits comes the closing quote.
+        guard (1...100_000).contains(depth), scanner.at == name.end - 1 else { throw .wrong(field: "depth") }
         return Int(depth)
     }
 
@@ -249,7 +250,7 @@ public struct KrakenDialect: VenueDialect {
     public func url(for subscription: VenueSubscription) -> String { "wss://ws.kraken.com" }
 
     public func subscribeFrames(for subscription: VenueSubscription) -> [String] {
-        subscription.channels.compactMap { channel in
+        let named: [String] = subscription.channels.compactMap { channel in
             switch channel {
             case .book: bookFrame("subscribe", subscription.rawSymbols)
             case .quotes: frame("subscribe", subscription.rawSymbols, "{\"name\":\"ticker\"}")
@@ -257,6 +258,10 @@ public struct KrakenDialect: VenueDialect {
             case .candles: nil
             }
         }
+        let own = subscription.ownChannels.map {
+            frame("subscribe", subscription.rawSymbols, "{\"name\":\(quoted($0))}")
+        }
+        return named + own
     }
 
     public func resubscribeFrames(rawSymbol: String) -> [String] {
@@ -274,7 +279,8 @@ public struct KrakenDialect: VenueDialect {
     // MARK: Names
 
     public func symbol(ofRaw rawSymbol: String) -> VenueSymbol {
-        VenueSymbol(rawSymbol.split(separator: "/").map(Self.commonName).joined(separator: "-"))
+        let name = rawSymbol.split(separator: "/").map(Self.commonName).joined(separator: "-")
+        return VenueSymbol(name.isEmpty ? rawSymbol : name)
     }
 
     private static func commonName(_ name: Substring) -> String {

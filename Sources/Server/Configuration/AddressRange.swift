@@ -38,6 +38,8 @@ package struct AddressRange: Hashable, Sendable, CustomStringConvertible {
     }
 
     private static func bytes(ofAddress text: String) -> [UInt8]? {
+        // A zero would end the text for C, and what follows it would pass unread.
+        guard !text.utf8.contains(0) else { return nil }
         var bytes = [UInt8](repeating: 0, count: 16)
         if inet_pton(AF_INET, text, &bytes) == 1 { return Array(bytes[..<4]) }
         guard inet_pton(AF_INET6, text, &bytes) == 1 else { return nil }

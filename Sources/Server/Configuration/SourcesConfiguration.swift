@@ -95,7 +95,9 @@ package struct VenueConfiguration: ConfigurationSection {
     package var caFile = ""
     package var symbols: [String] = []
     package var channels: [String] = []
+    package var ownChannels: [String] = []
     package var instrumentsFile = ""
+    package var silenceMs = 0
 
     package init() {}
 
@@ -108,12 +110,22 @@ package struct VenueConfiguration: ConfigurationSection {
         ConfigurationKey(
             "channels",
             .texts(countMost: 32),
-            "What to follow: trades, quotes, book. Empty: all of them."
+            "What to follow: trades, quotes, book. Empty: all of them, unless ownChannels says what."
+        ),
+        ConfigurationKey(
+            "ownChannels",
+            .texts(countMost: 32),
+            "More to follow in the venue's own words, such as aggTrade or depth@0ms at Binance."
         ),
         ConfigurationKey(
             "instrumentsFile",
             .path,
             "The venue's instrument list. Empty: scales are inferred from the digits."
+        ),
+        ConfigurationKey(
+            "silenceMs",
+            .integer(0...600_000),
+            "A connection without a frame for so long is given up. 0: the venue's own time, 10 to 30 s."
         ),
     ]
 

@@ -23,6 +23,8 @@ package struct CaptureReader: ~Copyable {
     private var ready = 0..<0
     private var isAtEnd = false
     private var hasRead = false
+    /// Why nothing can be read any more; told once the lines before the damage were handed out.
+    private var damage: Failure?
 
     package init(path: String) throws(Failure) {
         guard let file = gzopen(path, "rb") else { throw .cannotOpen(path: path) }
@@ -39,7 +41,7 @@ package struct CaptureReader: ~Copyable {
 
     /// The next line without its end, valid until the next call; nil at the end of the file.
     ///
-    /// Once it throws, the file gives no more lines.
+    /// It throws behind the last whole line before the damage; the file then gives no more lines.
     package mutating func next() throws(Failure) -> Line? {
         var searched = ready.lowerBound
         var isTooLong = false
@@ -81,6 +83,7 @@ package struct CaptureReader: ~Copyable {
 
     /// Reads another chunk behind what is ready, moving that to the front and making room where needed.
     private mutating func fill() throws(Failure) {
+        if let damage { throw damage }
         if ready.lowerBound > 0 {
             buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[ready]))
             ready = 0..<ready.count
@@ -95,12 +98,18 @@ package struct CaptureReader: ~Copyable {
         let count = gzread(file, buffer.baseAddress.map { $0 + ready.count }, UInt32(room))
         var code: Int32 = 0
         let reason = gzerror(file, &code).map { String(cString: $0) } ?? ""
-        guard count >= 0, code == Z_OK || code == Z_STREAM_END else {
+        if count < 0 || (code != Z_OK && code != Z_STREAM_END) {
             // A directory can be opened but not read.
-            throw hasRead ? .damaged(path: path, reason: reason) : .cannotOpen(path: path)
+            let isUnreadable = code == Z_ERRNO && !hasRead
+            damage = isUnreadable ? .cannotOpen(path: path) : .damaged(path: path, reason: reason)
+        }
+        // A recording that was cut short is worth all that came before the cut.
+        guard count > 0 else {
+            if let damage { throw damage }
+            isAtEnd = true
+            return
         }
         hasRead = true
         ready = 0..<(ready.count + Int(count))
-        isAtEnd = count == 0
     }
 }

@@ -88,13 +88,3 @@ extension CaptureRecord.Fault: CustomStringConvertible {
         }
     }
 }
-
-extension CaptureRecord {
-    /// For fuzzers: reads every line of a capture's bytes; nothing may trap.
-    package static func fuzz(_ text: UnsafeRawBufferPointer) {
-        for line in text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
-            guard let record = try? CaptureRecord(UnsafeRawBufferPointer(rebasing: line)) else { continue }
-            if record.kind == .answer { _ = try? record.answer() }
-        }
-    }
-}

@@ -2,7 +2,7 @@ internal import Feeds
 internal import Market
 
 /// Turns market events into JSON lines, one row an event, with decimal text without trailing zeros.
-struct RowWriter: VenueFeedSink {
+struct RowWriter: MarketEventSink {
     /// The line of the recording that the next rows come from.
     var line = 0
     /// Rows written so far.

@@ -40,6 +40,8 @@ package final class ClientLoop: IOLoopHandler {
     /// Clients whose connection takes bytes and who have yet to be told the state of something.
     private var unfinished: [ConnectionID] = []
     private var sweepPhase = 0
+    /// Instruments that are not in the table yet; their first event has not been taken.
+    private var newcomers: [Instrument] = []
 
     /// Events taken from the ring before clients are served again.
     private static let eventsMost = 4096
@@ -106,14 +108,13 @@ package final class ClientLoop: IOLoopHandler {
         guard isPassWanted || !unfinished.isEmpty else { return }
         isPassWanted = false
         let started = HubClock.monotonicNs
-        let count = ring.drain(most: Self.eventsMost) { event, levels in
-            if event.instrument.index >= hub.table.all.count || hub.table.version != board.version {
-                adoptTable(on: loop)
-            }
+        let count = ring.drain(most: Self.eventsMost) { units in
+            learn(units, on: loop)
+        } into: { event, levels in
+            if !newcomers.isEmpty { welcome(on: loop) }
             hub.receive(event, levels: levels)
         }
-        // Wildcards of clients learn of instruments that have not traded yet.
-        if hub.table.version != board.version { adoptTable(on: loop) }
+        if !newcomers.isEmpty { welcome(on: loop) }
         if count == Self.eventsMost { isPassWanted = true }
         pass.removeAll()
         hub.pass(atNs: started, into: &pass)
@@ -146,9 +147,40 @@ package final class ClientLoop: IOLoopHandler {
         }
     }
 
-    private func adoptTable(on loop: IOLoop) {
+    /// Takes an instrument's units as they are from here on.
+    private func learn(_ units: InstrumentUnits, on loop: IOLoop) {
+        guard units.id.index < hub.table.all.count else {
+            var instrument = board[units.id]
+            (instrument.priceScale, instrument.quantityScale) = (units.priceScale, units.quantityScale)
+            newcomers.removeAll { $0.id == units.id }
+            return newcomers.append(instrument)
+        }
+        // What is known so far goes out in the units it is in.
         pass.removeAll()
-        let joined = hub.adopt(board.table, into: &pass)
+        hub.pass(atNs: HubClock.monotonicNs, into: &pass)
+        if !pass.isEmpty { deliver(on: loop) }
+        var table = hub.table
+        table.rescale(units.id, priceScale: units.priceScale, quantityScale: units.quantityScale)
+        adopt(table, on: loop)
+    }
+
+    /// Takes instruments into the table, as many at once as came, because each time costs a copy of it.
+    private func welcome(on loop: IOLoop) {
+        var table = hub.table
+        for instrument in newcomers {
+            do throws(InstrumentTable.Refusal) {
+                _ = try table.add(instrument)
+            } catch {
+                stop(because: "the feed's table and a loop's differ: \(error)")
+            }
+        }
+        newcomers.removeAll()
+        adopt(table, on: loop)
+    }
+
+    private func adopt(_ table: InstrumentTable, on loop: IOLoop) {
+        pass.removeAll()
+        let joined = hub.adopt(table, into: &pass)
         instruments.update(hub.table)
         encode()
         tell(joined, on: loop)
@@ -161,7 +193,7 @@ package final class ClientLoop: IOLoopHandler {
         if request.listenerTag == ListenerTag.admin.rawValue {
             return admin.respond(to: request, gate: gate, requestID: requestIDs.make)
         }
-        return routes.respond(to: request, gate: gate, table: board.table, requestID: requestIDs.make)
+        return routes.respond(to: request, gate: gate, table: hub.table, requestID: requestIDs.make)
     }
 
     package func admit(_ request: HTTPRequest, on loop: IOLoop) -> UpgradeDecision {

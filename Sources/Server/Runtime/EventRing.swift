@@ -1,6 +1,19 @@
 package import Market
 import Synchronization
 
+/// The units in which an instrument's numbers are; an instrument that was not heard of begins with them.
+package struct InstrumentUnits: Hashable, Sendable, BitwiseCopyable {
+    package var id: InstrumentID
+    package var priceScale: UInt8
+    package var quantityScale: UInt8
+
+    package init(of instrument: Instrument) {
+        id = instrument.id
+        priceScale = instrument.priceScale
+        quantityScale = instrument.quantityScale
+    }
+}
+
 /// Carries numbered market events from the feed thread to one I/O loop, without locks and without allocation.
 ///
 /// One thread pushes, one drains. Bounded: a push that does not fit is refused and the pusher must say so to the loop later.
@@ -10,7 +23,10 @@ package final class EventRing: @unchecked Sendable {
     private struct Head: BitwiseCopyable {
         /// Of the whole record; 0 says that the next record is at the ring's start.
         var byteCount: UInt32
+        /// ``units`` says that the record is no event.
         var levelCount: UInt32
+
+        static let units = UInt32.max
     }
 
     private static let alignment = 16
@@ -48,6 +64,27 @@ package final class EventRing: @unchecked Sendable {
     /// Adds an event; false when there is no room, and then nothing changed.
     package func push(_ event: MarketEvent, levels: Span<LevelChange>) -> Bool {
         let size = Self.levelsOffset + levels.count * MemoryLayout<LevelChange>.stride
+        guard let (record, end) = room(size, levelCount: UInt32(levels.count)) else { return false }
+        record.storeBytes(of: event, toByteOffset: Self.eventOffset, as: MarketEvent.self)
+        levels.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            (record + Self.levelsOffset).copyMemory(from: base, byteCount: bytes.count)
+        }
+        pushed.position.store(end, ordering: .releasing)
+        return true
+    }
+
+    /// Adds the units in which an instrument's later events are; false when there is no room.
+    package func push(_ units: InstrumentUnits) -> Bool {
+        let size = Self.eventOffset + MemoryLayout<InstrumentUnits>.size
+        guard let (record, end) = room(size, levelCount: Head.units) else { return false }
+        record.storeBytes(of: units, toByteOffset: Self.eventOffset, as: InstrumentUnits.self)
+        pushed.position.store(end, ordering: .releasing)
+        return true
+    }
+
+    /// Finds room for a record and writes its head; nil when there is none. The record counts from when `end` is published.
+    private func room(_ size: Int, levelCount: UInt32) -> (record: UnsafeMutableRawPointer, end: Int)? {
         let needed = (size + Self.alignment - 1) / Self.alignment * Self.alignment
         let start = pushed.position.load(ordering: .relaxed)
         let place = start % capacity
@@ -55,25 +92,22 @@ package final class EventRing: @unchecked Sendable {
         let total = isWrapping ? needed + capacity - place : needed
         if start + total - drainedSeen > capacity {
             drainedSeen = drained.position.load(ordering: .acquiring)
-            guard start + total - drainedSeen <= capacity else { return false }
+            guard start + total - drainedSeen <= capacity else { return nil }
         }
         if isWrapping { memory.storeBytes(of: Head(byteCount: 0, levelCount: 0), toByteOffset: place, as: Head.self) }
         let record = memory + (isWrapping ? 0 : place)
-        let head = Head(byteCount: UInt32(needed), levelCount: UInt32(levels.count))
-        record.storeBytes(of: head, as: Head.self)
-        record.storeBytes(of: event, toByteOffset: Self.eventOffset, as: MarketEvent.self)
-        levels.withUnsafeBytes { bytes in
-            guard let base = bytes.baseAddress else { return }
-            (record + Self.levelsOffset).copyMemory(from: base, byteCount: bytes.count)
-        }
-        pushed.position.store(start + total, ordering: .releasing)
-        return true
+        record.storeBytes(of: Head(byteCount: UInt32(needed), levelCount: levelCount), as: Head.self)
+        return (record, start + total)
     }
 
-    /// Hands at most `most` events over, oldest first.
+    /// Hands at most `most` records over, oldest first: to `body` events, to `units` the units of those behind them.
     ///
     /// - Returns: how many; `most` says that there may be more.
-    package func drain(most: Int, into body: (MarketEvent, Span<LevelChange>) -> Void) -> Int {
+    package func drain(
+        most: Int,
+        units: (InstrumentUnits) -> Void = { _ in },
+        into body: (MarketEvent, Span<LevelChange>) -> Void
+    ) -> Int {
         let end = pushed.position.load(ordering: .acquiring)
         var at = drained.position.load(ordering: .relaxed)
         var count = 0
@@ -85,14 +119,18 @@ package final class EventRing: @unchecked Sendable {
                 record = memory
                 head = record.load(as: Head.self)
             }
+            at += Int(head.byteCount)
+            count += 1
+            if head.levelCount == Head.units {
+                units(record.load(fromByteOffset: Self.eventOffset, as: InstrumentUnits.self))
+                continue
+            }
             let event = record.load(fromByteOffset: Self.eventOffset, as: MarketEvent.self)
             let levels = UnsafeBufferPointer(
                 start: (record + Self.levelsOffset).assumingMemoryBound(to: LevelChange.self),
                 count: Int(head.levelCount)
             )
             body(event, levels.span)
-            at += Int(head.byteCount)
-            count += 1
         }
         drained.position.store(at, ordering: .releasing)
         return count

@@ -109,12 +109,13 @@ package final class FeedLoop: IOLoopHandler {
         var table = publisher.table
         for instrument in listed where named?.contains(instrument.rawSymbol) ?? true {
             do throws(InstrumentTable.Refusal) {
-                _ = try table.add(instrument)
+                // In two steps: an index is made after what it is looked up in was read.
+                let id = try table.add(instrument)
+                publisher.learn(table[id])
             } catch {
                 log.warning("instrument-refused", ["venue": .text(dialect.venue), "problem": "\(error)"])
             }
         }
-        publisher.table = table
         return nil
     }
 

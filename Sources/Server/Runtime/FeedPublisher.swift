@@ -6,7 +6,7 @@ package import Market
 /// A loop whose ring is full misses events. It then gets, as soon as its ring is half empty again, for every instrument it
 /// missed something of, the whole book and the ticker, marked GAP_BEFORE; trades it missed show as a jump of their sequence.
 /// Other loops are unharmed.
-package struct FeedPublisher: VenueFeedSink {
+package struct FeedPublisher: MarketEventSink {
     /// One I/O loop as the feed thread sees it.
     package final class Outlet {
         let ring: EventRing
@@ -36,6 +36,12 @@ package struct FeedPublisher: VenueFeedSink {
             }
         }
 
+        /// Says in which units the instrument's events are from here on.
+        fileprivate func tell(_ units: InstrumentUnits) {
+            if units.id.index < isMissing.count, isMissing[units.id.index] { return }
+            if ring.push(units) { hasNews = true } else { miss(units.id) }
+        }
+
         private func miss(_ instrument: InstrumentID) {
             while isMissing.count <= instrument.index { isMissing.append(false) }
             isMissing[instrument.index] = true
@@ -45,9 +51,6 @@ package struct FeedPublisher: VenueFeedSink {
         /// Lets the instrument's events through again.
         fileprivate func resume(_ instrument: InstrumentID) { isMissing[instrument.index] = false }
 
-        /// The table has changed: the loop is to look at it even if no event follows.
-        fileprivate func noteTable() { hasNews = true }
-
         fileprivate func wakeIfNeeded() {
             guard hasNews else { return }
             hasNews = false
@@ -55,26 +58,14 @@ package struct FeedPublisher: VenueFeedSink {
         }
     }
 
-    /// An event of an instrument, or in units, that the table does not show yet, with what came behind it.
-    private struct Held {
-        var event: MarketEvent
-        var levels: [LevelChange]
-    }
-
     package private(set) var streams: [MarketStream] = []
-    private var held: [Held] = []
     private var numbered: Numbered
     private let board: InstrumentBoard
     private let metrics: FeedMetrics?
     /// Where each instrument's events are counted.
     private var venues: [FeedMetrics.Venue] = []
-    /// The table as the sources know it; shown to the loops whenever it changes.
-    ///
-    /// A decoder changes its own copy while it tells the events that need the change; they are held until the copy comes back
-    /// here, because a loop must know an instrument before it hears of it.
-    package var table = InstrumentTable() {
-        didSet { adoptTable() }
-    }
+    /// The table as the sources know it: whoever decodes changes a copy of it and tells each change by ``learn(_:)``.
+    package private(set) var table = InstrumentTable()
 
     private struct Numbered: MarketEventSink {
         let outlets: [Outlet]
@@ -90,12 +81,26 @@ package struct FeedPublisher: VenueFeedSink {
     }
 
     package mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
-        guard held.isEmpty, event.instrument.index < streams.count, !event.isUnitsChanged else {
-            held.append(Held(event: event, levels: levels.indices.map { levels[$0] }))
-            return
-        }
-        if !venues.isEmpty { venues[event.instrument.index].count(event) }
+        if metrics != nil { venues[event.instrument.index].count(event) }
         streams[event.instrument.index].apply(event, levels: levels, into: &numbered)
+    }
+
+    /// Lets every loop know of a new instrument, or of new units, before it hears of events that need them.
+    package mutating func learn(_ instrument: Instrument) {
+        let id = instrument.id
+        if id.index < table.all.count {
+            let known = table[id]
+            let (price, quantity) = (instrument.priceScale, instrument.quantityScale)
+            guard known.priceScale != price || known.quantityScale != quantity else { return }
+            table.rescale(id, priceScale: price, quantityScale: quantity)
+        } else {
+            let added = Result { () throws(InstrumentTable.Refusal) in try table.add(instrument) }
+            guard case .success(id) = added else { stop(because: "the table of a source differs: \(added)") }
+            board.add(table[id])
+            streams.append(MarketStream(instrument: id))
+            if let metrics { venues.append(metrics.venue(instrument.venue)) }
+        }
+        for outlet in numbered.outlets { outlet.tell(InstrumentUnits(of: instrument)) }
     }
 
     /// Ends a turn of the feed thread: closes candles that are over, heals loops that missed something, wakes the loops.
@@ -125,22 +130,6 @@ package struct FeedPublisher: VenueFeedSink {
     /// Events that loops missed because their rings were full.
     package var droppedCount: Int { numbered.outlets.reduce(0) { $0 + $1.droppedCount } }
 
-    private mutating func adoptTable() {
-        while streams.count < table.all.count {
-            streams.append(MarketStream(instrument: InstrumentID(UInt32(streams.count))))
-        }
-        if let metrics {
-            while venues.count < table.all.count { venues.append(metrics.venue(table.all[venues.count].venue)) }
-        }
-        board.show(table)
-        for outlet in numbered.outlets { outlet.noteTable() }
-        for one in held where one.event.instrument.index < streams.count {
-            if !venues.isEmpty { venues[one.event.instrument.index].count(one.event) }
-            streams[one.event.instrument.index].apply(one.event, levels: one.levels.span, into: &numbered)
-        }
-        held.removeAll(keepingCapacity: true)
-    }
-
     private func heal(_ outlet: Outlet, atNs nowNs: Int64, book: (InstrumentID) -> OrderBook) {
         guard !outlet.missed.isEmpty, outlet.ring.usedBytes < outlet.ring.capacity / 2 else { return }
         var left: [InstrumentID] = []
@@ -167,11 +156,14 @@ package struct FeedPublisher: VenueFeedSink {
             flags: [.gapBefore, .synthetic, .snapshot],
             eventNs: nowNs,
             receivedNs: nowNs,
-            sequence: stream.bookSequence,
             payload: .quote(.none)
         )
-        let before = outlet.droppedCount
+        outlet.tell(InstrumentUnits(of: table[instrument]))
+        event.sequence = stream.statusSequence
+        event.payload = .status(stream.status)
+        outlet.send(event, levels: Span())
         if stream.bookSequence > 0 {
+            event.sequence = stream.bookSequence
             event.payload = .bookSnapshot(top: Quote(of: book))
             let levels =
                 book.bids.map { LevelChange(.bid, price: $0.price, quantity: $0.quantity) }
@@ -183,12 +175,6 @@ package struct FeedPublisher: VenueFeedSink {
             event.payload = .ticker(stream.ticker)
             outlet.send(event, levels: Span())
         }
-        return outlet.droppedCount == before
-    }
-}
-
-extension MarketEvent {
-    fileprivate var isUnitsChanged: Bool {
-        if case .status(let status) = payload { status.reason == .unitsChanged } else { false }
+        return !outlet.isMissing[instrument.index]
     }
 }

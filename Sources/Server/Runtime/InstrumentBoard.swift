@@ -1,23 +1,18 @@
 package import Market
-import Synchronization
 
-/// Where the feed thread shows the table of instruments to the I/O loops.
+/// Where the feed thread shows the names of instruments to the I/O loops, before it tells them of the first event.
 ///
-/// A loop looks when an event names an instrument it does not know or says that units changed; the table is always shown before
-/// such an event is sent.
+/// Names never change. Units do: those of an event are the ones told in the ring before it, not the ones shown here.
 package final class InstrumentBoard: Sendable {
-    private let shown = Guarded(InstrumentTable())
-    private let shownVersion = Atomic<UInt32>(0)
+    private let shown = Guarded<[Instrument]>([])
 
     package init() {}
 
-    /// Costs one atomic read.
-    package var version: UInt32 { shownVersion.load(ordering: .acquiring) }
+    /// By ``InstrumentID/index``.
+    package subscript(id: InstrumentID) -> Instrument { shown.withLock { $0[id.index] } }
 
-    package var table: InstrumentTable { shown.withLock { $0 } }
+    package var count: Int { shown.withLock { $0.count } }
 
-    package func show(_ table: InstrumentTable) {
-        shown.withLock { $0 = table }
-        shownVersion.store(table.version, ordering: .releasing)
-    }
+    /// Shows the next instrument; its id is the count so far.
+    package func add(_ instrument: Instrument) { shown.withLock { $0.append(instrument) } }
 }

@@ -242,7 +242,7 @@ private func coreCount() -> Int {
 
 extension TransportError {
     /// What is wrong and what to do, in one line.
-    fileprivate var advice: String {
+    var advice: String {
         switch self {
         case .portBusy(let host, let port):
             "port \(port) of \(host) is in use; end what listens there, or choose another with --set listen.port=0, "

@@ -75,7 +75,7 @@ private func reload(
     return read
 }
 
-private func blockSignals() -> sigset_t {
+func blockSignals() -> sigset_t {
     signal(SIGPIPE, SIG_IGN)
     // libwebsockets would send the hub's own requests through a proxy that was meant for others.
     unsetenv("http_proxy")
@@ -87,7 +87,7 @@ private func blockSignals() -> sigset_t {
 }
 
 /// The next signal, or 0 when `mostNs` have passed without one; nil waits for ever.
-private func waitForSignal(_ signals: sigset_t, mostNs: Int64?) -> Int32 {
+func waitForSignal(_ signals: sigset_t, mostNs: Int64?) -> Int32 {
     var signals = signals
     while true {
         guard let mostNs else {

@@ -29,6 +29,9 @@ struct JoinableThread {
 
     func join() { pthread_join(handle, nil) }
 
+    /// Lets the thread end by itself, whenever it does; nobody joins it then.
+    func detach() { pthread_detach(handle) }
+
     // A named function rather than the closure itself: one made at the top level of main.swift would be bound to the main actor.
     private static let main: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { body in
         guard let body else { return nil }

@@ -163,7 +163,6 @@ package final class CaptureSource: MarketSource {
 
     private func take(_ line: UnsafeRawBufferPointer, on feedLoop: FeedLoop) {
         var table = feedLoop.publisher.table
-        let version = table.version
         var problem: String?
         do throws(CaptureRecord.Fault) {
             let record = try CaptureRecord(line)
@@ -172,7 +171,6 @@ package final class CaptureSource: MarketSource {
         } catch {
             problem = error.description
         }
-        if table.version != version { feedLoop.publisher.table = table }
         if let problem { complain(problem, on: feedLoop) }
     }
 

@@ -22,13 +22,14 @@ package final class SyntheticSource: MarketSource {
         var added: [InstrumentID] = []
         for one in traits {
             do throws(InstrumentTable.Refusal) {
-                added.append(try table.add(one.instrument))
+                let id = try table.add(one.instrument)
+                feed.publisher.learn(table[id])
+                added.append(id)
             } catch {
                 state = .failed(reason: "cannot add \(one.symbol): \(error)")
                 return
             }
         }
-        feed.publisher.table = table
         ids = Set(added)
         let settings = SyntheticExchange.Settings(
             seed: UInt64(configuration.seed),

@@ -49,14 +49,12 @@ package final class TCPSource: MarketSource {
     package func rawReceived(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on feed: FeedLoop) {
         guard feeds[connection] != nil else { return }
         var table = feed.publisher.table
-        let version = table.version
         let verdict = feeds[connection]?.receive(
             bytes,
             receivedNs: feed.clock.nowNs,
             table: &table,
             into: &feed.publisher
         )
-        if table.version != version { feed.publisher.table = table }
         guard let verdict else { return }
         feed.metrics.count(badLines: verdict.refusals.count, venue: name)
         for refusal in verdict.refusals {

@@ -13,8 +13,16 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
     private weak var feedLoop: FeedLoop?
     private var socket: ClientID?
     private var timer: LoopTimer?
+    /// Connections tried so far.
+    private var attempts = 0
+    /// Books asked for so far.
+    private var fetches = 0
+    /// How often a lookup under way is looked at.
+    private static let lookupPauseNs: UInt64 = 5_000_000
     private var random = SystemRandomNumberGenerator()
     private var counted = VenueFeed.Counters()
+    /// Texts that wait until the socket takes more.
+    private var unsent: [String] = []
     /// The name of the one connection in the feed.
     private static let connection: UInt32 = 1
 
@@ -25,9 +33,15 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
         name = "venue \(configuration.venue)"
         feed = VenueFeed(dialect)
         let named = configuration.channels.compactMap(VenueChannel.init(rawValue:))
-        let channels = named.isEmpty ? [.trades, .quotes, .book] : named
-        let subscription = VenueSubscription(rawSymbols: configuration.symbols, channels: channels)
-        client = VenueClient(dialect, subscription: subscription)
+        let isDefault = named.isEmpty && configuration.ownChannels.isEmpty
+        let subscription = VenueSubscription(
+            rawSymbols: configuration.symbols,
+            channels: isDefault ? [.trades, .quotes, .book] : named,
+            ownChannels: configuration.ownChannels
+        )
+        var limits = VenueClient.Limits()
+        limits.silenceMostNs = Int64(configuration.silenceMs) * 1_000_000
+        client = VenueClient(dialect, subscription: subscription, limits: limits)
     }
 
     package var instruments: [InstrumentID] { feed.instruments }
@@ -75,7 +89,6 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
         guard socket == self.socket, let feedLoop else { return }
         handle(.heard)
         var table = feedLoop.publisher.table
-        let version = table.version
         var actions: [FeedAction] = []
         do throws(FrameFault) {
             try feed.receive(
@@ -89,7 +102,6 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
         } catch {
             feedLoop.log.warning("venue-bad-frame", ["venue": .text(name), "problem": .text(error.description)])
         }
-        if table.version != version { feedLoop.publisher.table = table }
         state = client.state == .live ? .live : .connecting
         take(actions)
     }
@@ -99,9 +111,15 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
         handle(.heard)
     }
 
+    package func writable(_ socket: ClientID, on loop: IOLoop) {
+        guard socket == self.socket, let feedLoop else { return }
+        sendUnsent(on: feedLoop)
+    }
+
     package func closed(_ socket: ClientID, reason: String, on loop: IOLoop) {
         guard socket == self.socket else { return }
         self.socket = nil
+        unsent = []
         state = .failed(reason: reason)
         feedLoop?.log.warning("venue-connection-lost", ["venue": .text(name), "reason": .text(reason)])
         feedLoop?.metrics.countReconnect(venue: configuration.venue)
@@ -130,14 +148,20 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
         switch effect {
         case .connect(let url): connect(url, on: feedLoop)
         case .send(let text):
-            if let socket { _ = feedLoop.loop?.send(text: text, to: socket) }
+            unsent.append(text)
+            sendUnsent(on: feedLoop)
         case .ping:
             if let socket { _ = feedLoop.loop?.ping(socket, payload: []) }
         case .fetch(let url, let rawSymbol): fetch(url, rawSymbol, on: feedLoop)
         case .close:
-            if let socket { feedLoop.loop?.close(socket) }
+            if let socket {
+                feedLoop.loop?.close(socket)
+                feedLoop.metrics.countReconnect(venue: configuration.venue)
+            }
             socket = nil
+            unsent = []
         case .lost(let reason):
+            feedLoop.log.warning("venue-books-lost", ["venue": .text(name), "reason": "\(reason)"])
             feed.disconnected(
                 Self.connection,
                 reason: reason,
@@ -151,29 +175,96 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
         }
     }
 
+    /// Hands texts over in order until the socket takes no more.
+    private func sendUnsent(on feedLoop: FeedLoop) {
+        guard let socket, let loop = feedLoop.loop else { return }
+        while let text = unsent.first, loop.send(text: text, to: socket) != .refused { unsent.removeFirst() }
+    }
+
     private func connect(_ url: String, on feedLoop: FeedLoop) {
         state = .connecting
         guard let address = WebAddress(url)?.moved(to: WebAddress(configuration.url)) else {
             state = .failed(reason: "\(url) is no address")
             return
         }
-        var settings = WebSocketClientSettings(server: address.server)
-        if !configuration.caFile.isEmpty { settings.authoritiesPath = configuration.caFile }
         feedLoop.log.info("venue-connecting", ["venue": .text(name), "host": .text(address.host)])
+        attempts += 1
+        let attempt = attempts
+        lookUp(address, turn: attempts, on: feedLoop) { [weak self, weak feedLoop] found in
+            // Given up meanwhile, or tried again.
+            guard let self, let feedLoop, attempt == attempts, socket == nil, client.state == .connecting else {
+                return
+            }
+            switch found {
+            case .success(let server): open(server, on: feedLoop)
+            case .failure(let failure):
+                state = .failed(reason: failure.reason)
+                feedLoop.log.warning("venue-not-found", ["venue": .text(name), "reason": .text(failure.reason)])
+                handle(.closed)
+            }
+        }
+    }
+
+    private func open(_ server: ServerAddress, on feedLoop: FeedLoop) {
+        var settings = WebSocketClientSettings(server: server)
+        if !configuration.caFile.isEmpty { settings.authoritiesPath = configuration.caFile }
         socket = feedLoop.loop?.connect(settings, handler: self)
+    }
+
+    private struct LookupFailure: Error {
+        var reason: String
+    }
+
+    /// Finds the address of a server without holding up the feed thread; `done` may be called at once.
+    ///
+    /// Of several addresses each turn takes the next.
+    private func lookUp(
+        _ address: WebAddress,
+        turn: Int,
+        on feedLoop: FeedLoop,
+        done: @escaping (Result<ServerAddress, LookupFailure>) -> Void
+    ) {
+        guard !NameLookup.isAddress(address.host) else { return done(.success(address.server)) }
+        look(at: NameLookup(host: address.host), of: address, turn: turn, on: feedLoop, done: done)
+    }
+
+    private func look(
+        at lookup: NameLookup,
+        of address: WebAddress,
+        turn: Int,
+        on feedLoop: FeedLoop,
+        done: @escaping (Result<ServerAddress, LookupFailure>) -> Void
+    ) {
+        switch lookup.answer {
+        case .addresses(let addresses):
+            var server = address.server
+            server.address = addresses[turn % addresses.count]
+            done(.success(server))
+        case .failed(let reason):
+            done(.failure(LookupFailure(reason: "\(address.host): \(reason)")))
+        case nil:
+            feedLoop.loop?.after(Self.lookupPauseNs) { [weak self, weak feedLoop] in
+                if let self, let feedLoop { look(at: lookup, of: address, turn: turn, on: feedLoop, done: done) }
+            }
+        }
     }
 
     private func fetch(_ url: String, _ rawSymbol: String, on feedLoop: FeedLoop) {
         guard let address = WebAddress(url)?.moved(to: WebAddress(configuration.restUrl)) else {
             return handle(.fetchFailed(rawSymbol: rawSymbol))
         }
-        var fetch = HTTPFetch(server: address.server)
-        if !configuration.caFile.isEmpty { fetch.authoritiesPath = configuration.caFile }
         let asked = socket
-        feedLoop.loop?.fetch(fetch) { [weak self] result in
-            // An answer for a connection that is gone would not fit the new one's updates.
-            guard let self, socket == asked else { return }
-            fetched(result, rawSymbol)
+        fetches += 1
+        lookUp(address, turn: fetches, on: feedLoop) { [weak self, weak feedLoop] found in
+            guard let self, let feedLoop, socket == asked else { return }
+            guard case .success(let server) = found else { return handle(.fetchFailed(rawSymbol: rawSymbol)) }
+            var fetch = HTTPFetch(server: server)
+            if !configuration.caFile.isEmpty { fetch.authoritiesPath = configuration.caFile }
+            feedLoop.loop?.fetch(fetch) { [weak self] result in
+                // An answer for a connection that is gone would not fit the new one's updates.
+                guard let self, socket == asked else { return }
+                fetched(result, rawSymbol)
+            }
         }
     }
 
@@ -187,7 +278,6 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
             return handle(.fetchFailed(rawSymbol: rawSymbol))
         }
         var table = feedLoop.publisher.table
-        let version = table.version
         var actions: [FeedAction] = []
         var isUsed = true
         do throws(FrameFault) {
@@ -208,7 +298,6 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
             isUsed = false
             feedLoop.log.warning("venue-bad-snapshot", ["venue": .text(name), "problem": .text(error.description)])
         }
-        if table.version != version { feedLoop.publisher.table = table }
         handle(isUsed ? .fetched(rawSymbol: rawSymbol) : .fetchFailed(rawSymbol: rawSymbol))
         take(actions)
     }

@@ -138,6 +138,34 @@ struct NormalizeTests {
         #expect(throws: NormalizeError.self) { try run(NormalizeOptions(venue: "binance", files: [path])) }
     }
 
+    @Test("reads the whole lines of a recording that was cut before its end, then says so")
+    func cut() throws {
+        // Two lines and the beginning of a third, packed without compression and left without an end.
+        let lines = "1\t1\tR\t{}\n2\t1\tR\t{}\n3\t1\tR"
+        let size = UInt16(lines.utf8.count)
+        var bytes: [UInt8] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 1]
+        for part in [size, ~size] { bytes += [UInt8(part & 0xFF), UInt8(part >> 8)] }
+        let path = FileManager.default.temporaryDirectory.appending(path: "cut-\(UUID().uuidString).cap.gz").path
+        try Data(bytes + lines.utf8).write(to: URL(filePath: path))
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        var reader = try CaptureReader(path: path)
+        for number in 1...2 {
+            guard case .text(let text)? = try reader.next() else {
+                Issue.record("line \(number) is missing")
+                return
+            }
+            #expect(String(decoding: text, as: UTF8.self) == "\(number)\t1\tR\t{}")
+        }
+        for _ in 0..<2 {
+            do {
+                _ = try reader.next()
+                Issue.record("nothing was said of the end")
+            } catch CaptureReader.Failure.damaged {
+                continue
+            }
+        }
+    }
+
     @Test(
         "gives the trades and books of the goldens, with a list of instruments and without",
         .enabled(if: Captures.arePresent, "the captures are not beside the package"),

@@ -18,10 +18,14 @@ struct FeedPublisherTests {
         )
     }
 
-    private func table(_ names: String...) throws -> InstrumentTable {
-        var table = InstrumentTable()
-        for name in names { _ = try table.add(instrument(name)) }
-        return table
+    private func publisher(_ outlets: [FeedPublisher.Outlet], knowing names: String...) -> FeedPublisher {
+        var publisher = FeedPublisher(outlets: outlets, board: board)
+        for (index, name) in names.enumerated() {
+            var instrument = instrument(name)
+            instrument.id = InstrumentID(UInt32(index))
+            publisher.learn(instrument)
+        }
+        return publisher
     }
 
     private func trade(_ instrument: UInt32, price: Int64) -> MarketEvent {
@@ -53,15 +57,14 @@ struct FeedPublisherTests {
     }
 
     @Test("numbers an event once and gives it to every loop alike")
-    func fansOut() throws {
+    func fansOut() {
         let rings = [EventRing(capacity: 65_536), EventRing(capacity: 65_536)]
         var wakes = [0, 0]
-        try withUnsafeMutablePointer(to: &wakes) { wakes in
+        withUnsafeMutablePointer(to: &wakes) { wakes in
             let outlets = rings.indices.map { index in
                 FeedPublisher.Outlet(ring: rings[index]) { wakes.pointee[index] += 1 }
             }
-            var publisher = FeedPublisher(outlets: outlets, board: board)
-            publisher.table = try table("A")
+            var publisher = publisher(outlets, knowing: "A")
             publisher.receive(trade(0, price: 10), levels: Span())
             publisher.receive(trade(0, price: 11), levels: Span())
             publisher.endTurn(atNs: 0) { _ in OrderBook() }
@@ -74,24 +77,32 @@ struct FeedPublisherTests {
         #expect(trades.map(\.sequence) == [1, 2])
     }
 
-    @Test("holds what needs a table that the loops do not see yet")
-    func holds() throws {
+    @Test("tells new instruments and new units ahead of the events that need them")
+    func units() {
         let ring = EventRing(capacity: 65_536)
-        var publisher = FeedPublisher(outlets: [.init(ring: ring) {}], board: board)
+        var publisher = publisher([.init(ring: ring) {}], knowing: "A")
         publisher.receive(trade(0, price: 10), levels: Span())
-        #expect(drained(ring).isEmpty)
-        #expect(board.table.all.isEmpty)
-        publisher.table = try table("A")
-        #expect(board.table.all.map(\.symbol) == ["A"])
-        #expect(drained(ring).first?.sequence == 1)
+        var finer = instrument("A")
+        finer.priceScale = 1
+        publisher.learn(finer)
+        publisher.learn(finer)
+        publisher.receive(trade(0, price: 105), levels: Span())
+        var story: [String] = []
+        _ = ring.drain(most: .max) { units in
+            story.append("scale \(units.priceScale)")
+        } into: { event, _ in
+            if case .trade(let trade) = event.payload { story.append("trade \(trade.price.ticks)") }
+        }
+        #expect(story == ["scale 0", "trade 10", "scale 1", "trade 105"])
+        #expect(board[InstrumentID(0)].symbol == "A")
+        #expect(board.count == 1)
     }
 
     @Test("heals a loop that was too slow, and harms no other")
-    func heals() throws {
+    func heals() {
         let (slow, quick) = (EventRing(capacity: 4096), EventRing(capacity: 1 << 20))
         let outlets = [FeedPublisher.Outlet(ring: slow) {}, FeedPublisher.Outlet(ring: quick) {}]
-        var publisher = FeedPublisher(outlets: outlets, board: board)
-        publisher.table = try table("A", "B")
+        var publisher = publisher(outlets, knowing: "A", "B")
         var book = OrderBook()
         for price in 1...100 {
             let (event, levels) = delta(0, price: Int64(price), lots: 5)
@@ -123,10 +134,9 @@ struct FeedPublisherTests {
     }
 
     @Test("lets other instruments through while one is missed")
-    func missesOne() throws {
+    func missesOne() {
         let ring = EventRing(capacity: 4096)
-        var publisher = FeedPublisher(outlets: [.init(ring: ring) {}], board: board)
-        publisher.table = try table("A", "B")
+        var publisher = publisher([.init(ring: ring) {}], knowing: "A", "B")
         while publisher.droppedCount == 0 { publisher.receive(trade(0, price: 1), levels: Span()) }
         _ = drained(ring)
         publisher.receive(trade(1, price: 2), levels: Span())

@@ -62,7 +62,13 @@ struct WebAddressTests {
         #expect(address.path == path)
     }
 
-    @Test("refuses anything else", arguments: ["", "ftp://x", "wss://", "wss://:1/", "wss://x:99999/", "x"])
+    @Test(
+        "refuses anything else",
+        arguments: [
+            "", "ftp://x", "wss://", "wss://:1/", "wss://x:99999/", "x", "ws://::1", "ws://[::1", "ws://[::1]x/",
+            "ws://a b/", "ws://a/b c", "ws://a/\r\nX: y", "ws://x:+80/", "ws://user@x/", "ws://x#y",
+        ]
+    )
     func refuses(text: String) {
         #expect(WebAddress(text) == nil)
     }

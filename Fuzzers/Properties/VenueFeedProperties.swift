@@ -1,0 +1,178 @@
+import Feeds
+import Market
+
+extension FuzzProperty {
+    /// One for each venue: whatever it sends, the books told of are the feed's own, and a refused frame changes nothing.
+    ///
+    /// An input is a session of lines: `L` and a list of instruments, `H SYMBOL ` and the answer to a request for a book,
+    /// `D` for a lost connection, `T` for ten seconds without a word, and frames.
+    static let venueFeeds = Venues.all.map { dialect in
+        FuzzProperty(name: dialect.venue + "-feed") { text in
+            var session = VenueSession(dialect)
+            for line in text.split(separator: UInt8(ascii: "\n")) {
+                session.take(UnsafeRawBufferPointer(rebasing: line))
+            }
+        }
+    }
+}
+
+/// A feed of small bounds with a client behind it that rebuilds its books from the events.
+private struct VenueSession {
+    private var feed: VenueFeed
+    private var table = InstrumentTable()
+    private var replica = BookReplica()
+    private var connection: UInt32 = 1
+    private var nowNs: Int64 = 1_700_000_000_000_000_000
+    private var frames = 0
+    private var badFrames = 0
+
+    private static let limits: VenueFeed.Limits = {
+        var limits = VenueFeed.Limits()
+        limits.instrumentsMost = 4
+        limits.levelsMost = 12
+        limits.waitingUpdatesMost = 4
+        limits.waitingLevelsMost = 12
+        return limits
+    }()
+
+    init(_ dialect: any VenueDialect) {
+        feed = VenueFeed(dialect, limits: Self.limits)
+        feed.passesQuotesWithoutSize = true
+    }
+
+    mutating func take(_ line: UnsafeRawBufferPointer) {
+        let rest = UnsafeRawBufferPointer(rebasing: line.dropFirst())
+        var actions: [FeedAction] = []
+        nowNs += 1_000_000
+        replica.begin()
+        switch line.first {
+        case UInt8(ascii: "L"):
+            let listed = (try? VenueListing.instruments(in: rest, of: feed.dialect)) ?? []
+            for instrument in listed.prefix(8) { _ = try? table.add(instrument) }
+        case UInt8(ascii: "D"):
+            feed.disconnected(connection, reason: .connectionLost, atNs: nowNs, into: &replica)
+            connection += 1
+        case UInt8(ascii: "T"):
+            nowNs += 10_000_000_000
+            feed.advance(toNs: nowNs, actions: &actions, into: &replica)
+        case UInt8(ascii: "H"):
+            let words = rest.split(separator: UInt8(ascii: " "), maxSplits: 1)
+            guard words.count == 2 else { return }
+            receive(UnsafeRawBufferPointer(rebasing: words[1]), String(decoding: words[0], as: UTF8.self), &actions)
+        default:
+            receive(line, nil, &actions)
+        }
+        check(actions)
+    }
+
+    /// Hands over a frame, or the answer to a request for an instrument's book.
+    private mutating func receive(_ bytes: UnsafeRawBufferPointer, _ rawSymbol: String?, _ actions: inout [FeedAction])
+    {
+        let (counters, known, listed) = (feed.counters, feed.instruments, table.all)
+        frames += 1
+        do throws(FrameFault) {
+            if let rawSymbol {
+                try feed.receiveSnapshot(
+                    bytes,
+                    rawSymbol: rawSymbol,
+                    connection: connection,
+                    atNs: nowNs,
+                    instruments: &table,
+                    actions: &actions,
+                    into: &replica
+                )
+            } else {
+                try feed.receive(
+                    bytes,
+                    connection: connection,
+                    atNs: nowNs,
+                    instruments: &table,
+                    actions: &actions,
+                    into: &replica
+                )
+            }
+        } catch {
+            badFrames += 1
+            var expected = counters
+            expected.frames += 1
+            expected.badFrames += 1
+            // A live book that cannot follow the frame begins anew.
+            (expected.gaps, expected.resyncs) = (feed.counters.gaps, feed.counters.resyncs)
+            precondition(feed.counters == expected, "a frame was refused (\(error)) and counted as something else too")
+            precondition(
+                feed.instruments == known && table.all == listed,
+                "a refused frame (\(error)) left an instrument"
+            )
+            precondition(!replica.hasHeardData, "a refused frame (\(error)) was told on")
+        }
+    }
+
+    private func check(_ actions: [FeedAction]) {
+        precondition(feed.counters.frames == frames && feed.counters.badFrames == badFrames, "frames are miscounted")
+        precondition(feed.instruments.count <= Self.limits.instrumentsMost, "too many instruments")
+        let waiting = feed.waitingMost
+        precondition(waiting.updates <= Self.limits.waitingUpdatesMost, "\(waiting.updates) updates wait")
+        precondition(waiting.levels <= Self.limits.waitingLevelsMost, "\(waiting.levels) levels wait")
+        precondition(actions.count <= 2 * Self.limits.instrumentsMost, "\(actions.count) demands")
+        for action in actions {
+            guard case .fetchSnapshot(let url, let rawSymbol) = action.demand else { continue }
+            precondition(feed.dialect.rawSymbol(ofSnapshotURL: url) == rawSymbol, "\(url) asks for something else")
+        }
+        for id in feed.instruments {
+            precondition(replica.learned[id] == table[id], "units that nobody was told of")
+            guard let book = feed.book(of: id) else { continue }
+            precondition(book.isConsistent, "an inconsistent book")
+            for side in Side.allCases {
+                precondition(book.depth(of: side) <= Self.limits.levelsMost, "too deep a book")
+            }
+            guard let told = replica.books[id] else { preconditionFailure("a live book that nobody was told of") }
+            precondition(told.bids == book.bids && told.asks == book.asks, "the book told of is another")
+        }
+    }
+}
+
+/// Rebuilds books from events alone, as a client does.
+private struct BookReplica: MarketEventSink {
+    private(set) var learned: [InstrumentID: Instrument] = [:]
+    private(set) var books: [InstrumentID: OrderBook] = [:]
+    /// Whether anything but a status was heard since the last ``begin()``.
+    private(set) var hasHeardData = false
+
+    mutating func begin() { hasHeardData = false }
+
+    mutating func learn(_ instrument: Instrument) {
+        precondition(!instrument.symbol.isEmpty && !instrument.rawSymbol.isEmpty, "an instrument without name")
+        learned[instrument.id] = instrument
+    }
+
+    mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
+        let id = event.instrument
+        precondition(learned[id] != nil, "an event ahead of its instrument")
+        precondition(
+            event.eventNs >= 0 && (event.eventNs == 0) == event.flags.contains(.eventTimeMissing),
+            "a wrong time"
+        )
+        switch event.payload {
+        case .status(let status):
+            precondition(levels.isEmpty)
+            if [.disconnected, .resyncing].contains(status.state) || status.reason == .unitsChanged { books[id] = nil }
+            return
+        case .bookSnapshot(let top):
+            var book = OrderBook()
+            for index in levels.indices {
+                precondition(!levels[index].quantity.isZero, "a snapshot has a level without quantity")
+                precondition(book.apply(levels[index]), "a snapshot has a level twice")
+            }
+            precondition(top == Quote(of: book), "another top")
+            books[id] = book
+        case .bookDelta(let top):
+            guard var book = books[id] else { preconditionFailure("changes of a book that was not told of") }
+            for index in levels.indices { book.apply(levels[index]) }
+            precondition(top == Quote(of: book), "another top")
+            books[id] = book
+        default:
+            precondition(levels.isEmpty)
+        }
+        hasHeardData = true
+    }
+}
