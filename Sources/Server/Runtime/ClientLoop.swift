@@ -287,7 +287,8 @@ package final class ClientLoop: IOLoopHandler {
         }
         if now - max(client.lastHeardNs, client.lastPingNs) > Int64(settings.pingMs) * 1_000_000 {
             clients[slot]?.lastPingNs = now
-            _ = loop.ping(client.connection, payload: EmptyCollection())
+            // Never empty: libwebsockets says nothing of a pong without payload.
+            _ = loop.ping(client.connection, payload: "hub".utf8)
         }
         if client.format == .enhanced, now - client.lastSentNs > Int64(settings.heartbeatMs) * 1_000_000 {
             sendHeartbeat(slot, on: loop)
