@@ -147,9 +147,8 @@ package struct TLSConfiguration: ConfigurationSection {
     package var isEnabled: Bool { !certificateFile.isEmpty }
 
     package static let keys = [
-        ConfigurationKey("certificateFile", .path, "PEM file of the certificate and its chain. Empty: plain TCP.")
-            .reloadable,
-        ConfigurationKey("keyFile", .path, "PEM file of the private key. Empty: plain TCP.").reloadable,
+        ConfigurationKey("certificateFile", .path, "PEM file of the certificate and its chain. Empty: plain TCP."),
+        ConfigurationKey("keyFile", .path, "PEM file of the private key. Empty: plain TCP."),
     ]
 
     package func validate() -> [ConfigurationComplaint] {
@@ -182,8 +181,8 @@ package struct TransportConfiguration: ConfigurationSection {
         ),
         ConfigurationKey(
             "writeBytesMost",
-            .integer(4096...1_048_576),
-            "The most bytes given to one connection in one write."
+            .integer(4096...65_536),
+            "The most bytes given to one connection in one write; a longer frame goes whole."
         ),
         ConfigurationKey(
             "browserSendBufferBytes",

@@ -173,7 +173,7 @@ package struct TCPSourceConfiguration: ConfigurationSection {
             "allowed",
             .texts(countMost: 256),
             "Addresses or ranges (192.168.1.0/24) that may connect besides this machine."
-        ).reloadable,
+        ),
         ConfigurationKey("instrumentsMost", .integer(1...100_000), "The most instruments the feed may name."),
         ConfigurationKey("connectionsMost", .integer(1...10_000), "The most connections at once; more are closed."),
     ]

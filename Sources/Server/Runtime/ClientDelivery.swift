@@ -45,7 +45,7 @@ extension ClientLoop {
         guard !client.isBlocked else { return keep(message, for: slot, on: loop) }
         var rest = message
         while !rest.isEmpty {
-            let count = WebSocketFrame.wholeFrames(in: rest, most: IOLoop.writeBytesMost)
+            let count = WebSocketFrame.wholeFrames(in: rest, most: writeBytesMost)
             let result = loop.write(UnsafeRawBufferPointer(rebasing: rest[..<count]), to: client.connection)
             if result == .gone { return }
             if result != .refused { rest = UnsafeRawBufferPointer(rebasing: rest[count...]) }
@@ -74,7 +74,7 @@ extension ClientLoop {
         while clients[slot]?.outbox.isEmpty == false {
             var result = WriteResult.sent
             clients[slot]?.outbox.take { bytes in
-                let count = WebSocketFrame.wholeFrames(in: bytes, most: IOLoop.writeBytesMost)
+                let count = WebSocketFrame.wholeFrames(in: bytes, most: writeBytesMost)
                 result = loop.write(UnsafeRawBufferPointer(rebasing: bytes[..<count]), to: client.connection)
                 return result == .sent || result == .blocked ? count : 0
             }

@@ -26,6 +26,8 @@ package final class ClientLoop: IOLoopHandler {
     private var gate: OriginGate
     private var trustedProxies: [AddressRange]
     let messageBytesMost: Int
+    /// Bytes given to one connection in one write, but for a longer frame.
+    let writeBytesMost: Int
     var hub: Hub
     /// The hub's table with the names that legacy frames bear.
     var instruments = LegacyInstruments(InstrumentTable())
@@ -69,6 +71,7 @@ package final class ClientLoop: IOLoopHandler {
         admin: AdminRoutes,
         reloads: Reloads,
         messageBytesMost: Int,
+        writeBytesMost: Int,
         metrics: LoopMetrics,
         log: Log,
         requestIDs: RequestIDGenerator
@@ -81,6 +84,7 @@ package final class ClientLoop: IOLoopHandler {
         self.admin = admin
         self.reloads = reloads
         self.messageBytesMost = messageBytesMost
+        self.writeBytesMost = writeBytesMost
         self.metrics = metrics
         self.log = log
         self.requestIDs = requestIDs

@@ -133,6 +133,7 @@ final class MarketHubServer {
             admin: AdminRoutes(registry: registry, health: health),
             reloads: reloads,
             messageBytesMost: transport.messageBytesMost,
+            writeBytesMost: transport.writeBytesMost,
             metrics: LoopMetrics(registry: registry, heartbeat: heartbeat),
             log: log,
             requestIDs: requestIDs

@@ -64,7 +64,15 @@ private func reload(
         return running
     }
     let changes = ConfigurationChanges(from: running, to: read)
-    server.reload(read.values)
+    // What needs a restart stays as it runs, and is named again at the next reload.
+    let mixed: EffectiveConfiguration
+    do throws(ConfigurationError) {
+        mixed = try running.takingReloadable(from: read)
+    } catch {
+        for fault in error.faults { log.error("reload-failed", ["problem": .text(fault.description)]) }
+        return running
+    }
+    server.reload(mixed.values)
     log.info(
         "reloaded",
         [
@@ -72,7 +80,7 @@ private func reload(
             "needsRestart": .list(changes.needingRestart.map { .text($0) }),
         ]
     )
-    return read
+    return mixed
 }
 
 func blockSignals() -> sigset_t {
