@@ -55,13 +55,13 @@ COINBASE = ("SKL-USD", "SKL-BTC", "NMR-EUR", "YFI-BTC", "SKL-GBP")
 OWN = {"channels": ["quotes", "book"], "ownChannels": ["aggTrade"]}
 SMALL = [
     Recording("coinbase", "coinbase/coinbase-A.cap.gz", "coinbase", COINBASE, 20, fault_line=3_000),
-    Recording("binance", "binance/binance-A.cap.gz", "binance", ("NKNUSDT", "BLZETH"), 10, OWN, fault_line=120),
+    Recording("binance", "binance/binance-A.cap.gz", "binance", ("NKNUSDT", "BLZETH"), 20, OWN, fault_line=120),
     Recording(
         "binance-usdm",
         "binance_futures/binance_futures-A.cap.gz",
         "binance_futures",
         ("SUSHIUSDT", "AKROUSDT"),
-        10,
+        20,
         fault_line=500,
     ),
     Recording("kraken", "kraken/kraken-A.cap.gz", "kraken", KRAKEN, 20, fault_line=1_200),
@@ -380,7 +380,7 @@ def test_a_cut_connection_comes_back_and_the_books_are_right_again(
 def test_a_silent_connection_is_given_up_and_comes_back(
     follow: Callable[..., Stage], captures: Path, kind: str
 ) -> None:
-    stage = follow(kind, SMALL, fault="silence", silenceMs=2_500)
+    stage = follow(kind, SMALL, fault="silence", silenceMs=2_000)
     expect_recovery(stage, captures, "silence")
 
 
