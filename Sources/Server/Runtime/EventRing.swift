@@ -83,7 +83,9 @@ package final class EventRing: @unchecked Sendable {
         return true
     }
 
-    /// Finds room for a record and writes its head; nil when there is none. The record counts from when `end` is published.
+    /// Finds room for a record and writes its head; nil when there is none.
+    ///
+    /// The record counts from when `end` is published.
     private func room(_ size: Int, levelCount: UInt32) -> (record: UnsafeMutableRawPointer, end: Int)? {
         let needed = (size + Self.alignment - 1) / Self.alignment * Self.alignment
         let start = pushed.position.load(ordering: .relaxed)
