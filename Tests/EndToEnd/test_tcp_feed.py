@@ -150,7 +150,7 @@ def test_finer_numbers_change_the_units_and_clients_are_told_first(hub: Hub, fee
 
 def test_nothing_is_lost_between_a_fast_feed_and_an_every_client(hub: Hub, feed: Feed) -> None:
     # In portions that the ring between the threads takes: the feed is faster than the fan-out.
-    portion, portions = 4_000, 5
+    portion, portions = 1_000, 20
     with Enhanced(hub) as client:
         followers = Followers()
         followers.add(client.subscribe("trades", "OIL-EUR", delivery=EVERY))
