@@ -72,6 +72,7 @@ public struct Hub: Sendable {
     var sessions: [Session] = []
     var freeSlots: [UInt32] = []
     public internal(set) var sessionCount = 0
+    var leftOutCounts = [Int](repeating: 0, count: Format.allCases.count)
 
     /// Topics with something to push, by interval class.
     var dirty: [[TopicID]] = Array(repeating: [], count: View.intervalsMs.count)
@@ -136,6 +137,9 @@ public struct Hub: Sendable {
     public func isOpen(_ id: SessionID) -> Bool {
         id.index < sessions.count && sessions[id.index].generation == id.generation && sessions[id.index].isOpen
     }
+
+    /// Pushes that were left out for clients that were behind, to be merged into what they get later.
+    public func leftOutCount(_ format: Format) -> Int { leftOutCounts[Int(format.rawValue)] }
 
     /// Says whether a session's connection takes bytes at present.
     public mutating func setBlocked(_ isBlocked: Bool, _ id: SessionID) {

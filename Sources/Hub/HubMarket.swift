@@ -64,7 +64,11 @@ extension Hub: MarketEventSink {
         return event.sequence > known || event.sequence == 0
     }
 
-    private mutating func receive(_ trade: Trade, _ stamp: Topic.Stamp, _ index: Int) {
+    private mutating func receive(_ trade: Trade, _ given: Topic.Stamp, _ index: Int) {
+        var stamp = given
+        let known = states[index].tradeStamp.sequence
+        // Nothing was merged here: what is missing was lost on its way to this loop, and that is said.
+        if known > 0, stamp.sequence > known + 1 { stamp.flags.insert(.gapBefore) }
         states[index].trade = trade
         states[index].tradeStamp = stamp
         for topic in states[index].trades {

@@ -231,6 +231,7 @@ extension Hub {
             topics[id.index].behindCount += 1
             sessions[Int(slot)].behindCount += 1
         }
+        leftOutCounts[Int(topics[id.index].key.format.rawValue)] &+= pushes.count
         let view = topics[id.index].key.view
         guard view.channel == .trades, view.delivery == .conflate else { return }
         for push in pushes {

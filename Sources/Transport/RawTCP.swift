@@ -22,4 +22,14 @@ extension IOLoop {
         handler?.rawReceived(bytes, from: id, on: self)
         return 0
     }
+
+    /// Stops or resumes reading from a raw connection; meanwhile its sender fills the kernel's buffers and then waits.
+    ///
+    /// What was read already may still be handed over once.
+    public func setReading(_ isReading: Bool, from connection: ConnectionID) {
+        guard sockets.contains(connection), sockets[connection].role == .raw, sockets[connection].phase == .open,
+            let wsi = sockets[connection].wsi
+        else { return }
+        lws_rx_flow_control(wsi, isReading ? 1 : 0)
+    }
 }

@@ -22,7 +22,7 @@ package struct Configuration: ConfigurationSection {
             .section(AdminConfiguration.self),
             "Where operators look: /metrics, /livez, /readyz."
         ),
-        ConfigurationKey("tls", .section(TLSConfiguration.self), "TLS 1.3 for clients; both files or neither."),
+        ConfigurationKey("tls", .section(TLSConfiguration.self), "TLS 1.3 and 1.2 for clients; both files or neither."),
         ConfigurationKey("transport", .section(TransportConfiguration.self), "Sockets, threads and buffers."),
         ConfigurationKey("hub", .section(HubConfiguration.self), "What one connection may ask for."),
         ConfigurationKey("feed", .section(FeedConfiguration.self), "The way from the sources to the I/O loops."),

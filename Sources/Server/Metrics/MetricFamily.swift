@@ -121,7 +121,7 @@ extension MetricFamily {
     package static let conflations = MetricFamily(
         "market_hub_conflations_total",
         .counter,
-        "Events merged for clients that fell behind.",
+        "Pushes left out for clients that were behind, and merged into what they got later.",
         labels: ["channel"]
     )
     package static let passDuration = MetricFamily(

@@ -121,7 +121,11 @@ package final class ClientLoop: IOLoopHandler {
         if !newcomers.isEmpty { welcome(on: loop) }
         if count == Self.eventsMost { isPassWanted = true }
         pass.removeAll()
+        let leftOut = Format.allCases.map { hub.leftOutCount($0) }
         hub.pass(atNs: started, into: &pass)
+        for (format, before) in zip(Format.allCases, leftOut) where hub.leftOutCount(format) != before {
+            metrics.block.add(hub.leftOutCount(format) - before, to: metrics[format].conflations)
+        }
         if !pass.isEmpty {
             deliver(on: loop)
             metrics.block.observe(ns: HubClock.monotonicNs - started, in: metrics.passDuration)

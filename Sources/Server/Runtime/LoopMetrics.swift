@@ -14,6 +14,7 @@ package final class LoopMetrics {
         let bytesSent: CounterSlot
         let pushes: CounterSlot
         let deliveries: CounterSlot
+        let conflations: CounterSlot
         let subscriptions: GaugeSlot
         let name: String
 
@@ -28,6 +29,7 @@ package final class LoopMetrics {
             bytesSent = registry.counter(.bytesSent, name)
             pushes = registry.counter(.pushes, name)
             deliveries = registry.counter(.deliveries, name)
+            conflations = registry.counter(.conflations, name)
             subscriptions = registry.gauge(.subscriptions, name)
         }
     }

@@ -11,6 +11,9 @@ package final class TCPSource: MarketSource {
     private let configuration: TCPSourceConfiguration
     private let allowed: [AddressRange]
     private var feeds: [ConnectionID: LineFeed] = [:]
+    /// Connections that are not read from, because the loops have enough to do.
+    private var paused: [ConnectionID] = []
+    private static let pauseNs: UInt64 = 1_000_000
 
     package init(_ configuration: TCPSourceConfiguration) {
         self.configuration = configuration
@@ -60,9 +63,27 @@ package final class TCPSource: MarketSource {
         for refusal in verdict.refusals {
             feed.log.warning("tcp-feed-bad-line", ["line": .count(refusal.line), "problem": "\(refusal.error)"])
         }
+        if feed.publisher.isCrowded { pause(connection, on: feed) }
         guard verdict.isCut else { return }
         feed.log.warning("tcp-feed-cut", ["badLinesPerMinuteMost": .count(LineFeed.badLinesMost)])
         feed.loop?.abort(connection)
+    }
+
+    /// Lets the sender wait rather than lose what it sends: nothing of a feed in the LAN needs to be dropped.
+    private func pause(_ connection: ConnectionID, on feed: FeedLoop) {
+        guard !paused.contains(connection) else { return }
+        feed.loop?.setReading(false, from: connection)
+        paused.append(connection)
+        if paused.count == 1 { resumeLater(on: feed) }
+    }
+
+    private func resumeLater(on feed: FeedLoop) {
+        _ = feed.loop?.after(Self.pauseNs) { [weak self, weak feed] in
+            guard let self, let feed else { return }
+            guard !feed.publisher.isCrowded else { return resumeLater(on: feed) }
+            for connection in paused { feed.loop?.setReading(true, from: connection) }
+            paused = []
+        }
     }
 
     package func rawClosed(_ connection: ConnectionID, on feed: FeedLoop) {

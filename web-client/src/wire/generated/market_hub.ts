@@ -1721,7 +1721,7 @@ export function writePong(writer: Writer, message: Pong): void {
  * One change of one topic.
  *
  * `sequence` is the number of the last event in it within its source; `previous` that of the topic's push before.
- * sequence = previous + 1 + skipped, except in the first push of a subscription, whose `previous` is 0.
+ * sequence = previous + 1 + skipped, except in a snapshot that begins a subscription, whose `previous` and `skipped` are 0.
  */
 export interface Push {
     topic: number;
