@@ -37,7 +37,7 @@ extension IOLoop {
         switch AdmissionGate.judge(head, bodyBytesMost: settings.bodyBytesMost) {
         case .refuse(let status, let message):
             handler?.turnedAway(.badRequest, on: self)
-            return refuse(wsi, .init(status: status, text: message + "\n"))
+            return refuse(wsi, refusal(status, message))
         case .pass(let bodyBytes):
             let exchange = HTTPExchange(request: request(id, head, reader), bodyBytes: bodyBytes)
             exchange.closes = wantsClose(reader)
@@ -100,8 +100,8 @@ extension IOLoop {
         let settings = listeners[Int(sockets[id].listener)].settings
         if case .refuse(let status, let message) = AdmissionGate.judge(head, bodyBytesMost: 0) {
             handler?.turnedAway(.badRequest, on: self)
-            var refusal = HTTPResponse(status: status, text: message + "\n")
-            if status == 426 { refusal.headers = [("upgrade", "websocket"), ("sec-websocket-version", "13")] }
+            var refusal = refusal(status, message)
+            if status == 426 { refusal.headers += [("upgrade", "websocket"), ("sec-websocket-version", "13")] }
             return refuse(wsi, refusal)
         }
         let exchange = HTTPExchange(request: request(id, head, reader), bodyBytes: 0)
@@ -113,7 +113,7 @@ extension IOLoop {
             let offered = exchange.request.offeredSubprotocols
             let known = settings.subprotocols + [IOLoop.plainProtocol]
             guard offered.first(where: known.contains) == subprotocol, offered.isEmpty == (subprotocol == nil) else {
-                return refuse(wsi, .init(status: 400, text: "offer one subprotocol that this path speaks\n"))
+                return refuse(wsi, refusal(400, "offer one subprotocol that this path speaks"))
             }
             exchange.admission = (subprotocol, tag, socketClass)
             sockets[id].exchange = exchange
@@ -136,12 +136,16 @@ extension IOLoop {
 
     /// What everybody hears who comes while the loop is full or ends.
     private func refusalForAll(_ id: ConnectionID) -> HTTPResponse? {
-        guard isServing else { return HTTPResponse(status: 503, text: "the hub is stopping\n") }
+        guard isServing else { return refusal(503, "the server is stopping") }
         guard sockets[id].isSurplus else { return nil }
         handler?.turnedAway(.tooManyConnections, on: self)
-        var full = HTTPResponse(status: 503, text: "too many connections\n")
-        full.headers = [("retry-after", "5")]
+        var full = refusal(503, "too many connections")
+        full.headers += [("retry-after", "5")]
         return full
+    }
+
+    private func refusal(_ status: Int, _ detail: String) -> HTTPResponse {
+        handler?.refusal(status, detail, on: self) ?? HTTPResponse(status: status, text: detail + "\n")
     }
 
     private func wantsClose(_ reader: RequestReader) -> Bool {

@@ -37,6 +37,9 @@ public protocol IOLoopHandler: AnyObject {
     /// A connection ended without having become anything; nothing else is told of it.
     func turnedAway(_ reason: TurnedAway, on loop: IOLoop)
 
+    /// What a request is told that the transport refuses by itself: `detail` says why, in words for a person.
+    func refusal(_ status: Int, _ detail: String, on loop: IOLoop) -> HTTPResponse
+
     /// A connection on a listener for raw TCP; `tag` is the listener's.
     func rawOpened(_ connection: ConnectionID, peerAddress: String, tag: UInt8, on loop: IOLoop)
     /// Bytes as they came, in order and cut anywhere; valid during the call only.
@@ -52,6 +55,9 @@ extension IOLoopHandler {
     public func writable(_ connection: ConnectionID, on loop: IOLoop) {}
     public func closed(_ connection: ConnectionID, code: UInt16, on loop: IOLoop) { closed(connection, on: loop) }
     public func turnedAway(_ reason: TurnedAway, on loop: IOLoop) {}
+    public func refusal(_ status: Int, _ detail: String, on loop: IOLoop) -> HTTPResponse {
+        HTTPResponse(status: status, text: detail + "\n")
+    }
     public func rawOpened(_ connection: ConnectionID, peerAddress: String, tag: UInt8, on loop: IOLoop) {}
     public func rawReceived(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on loop: IOLoop) {}
 }

@@ -216,6 +216,15 @@ package final class ClientLoop: IOLoopHandler {
         return decision
     }
 
+    package func refusal(_ status: Int, _ detail: String, on loop: IOLoop) -> HTTPResponse {
+        let requestID = requestIDs.make()
+        log.info(
+            "request-refused",
+            ["requestId": .text(requestID), "status": .count(status), "message": .text(detail)]
+        )
+        return .problem(status, HTTPRoutes.reason(of: status), detail, requestID: requestID)
+    }
+
     /// Who is at the other end; what a proxy says counts only from those that are trusted.
     private func peer(of request: HTTPRequest) -> String {
         guard trustedProxies.contains(where: { $0.contains(address: request.peerAddress) }),

@@ -64,6 +64,17 @@ package struct HTTPRoutes: Sendable {
         }
     }
 
+    /// What is wrong with a request that is refused before it is looked at.
+    static func reason(of status: Int) -> String {
+        switch status {
+        case 411: "length_required"
+        case 413: "body_too_large"
+        case 426: "upgrade_required"
+        case 503: "unavailable"
+        default: "bad_request"
+        }
+    }
+
     // MARK: Requests
 
     /// Answers a request on the web listener.
