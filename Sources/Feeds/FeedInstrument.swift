@@ -120,10 +120,14 @@ struct WaitingUpdates: Sendable {
             updates.removeFirst((updates.count + 1) / 2)
             levelCount = updates.reduce(0) { $0 + $1.levels.count }
         }
-        let kept = [VenueLevel](unsafeUninitializedCapacity: levels.count) { buffer, count in
-            for index in levels.indices { buffer.initializeElement(at: index, to: levels[index]) }
-            count = levels.count
-        }
+        // Made of nothing, an array writes its length into the one empty storage that all threads share.
+        let kept =
+            levels.isEmpty
+            ? []
+            : [VenueLevel](unsafeUninitializedCapacity: levels.count) { buffer, count in
+                for index in levels.indices { buffer.initializeElement(at: index, to: levels[index]) }
+                count = levels.count
+            }
         updates.append(Update(book: book, levels: kept, receivedNs: receivedNs))
         levelCount += levels.count
         return isRoom
