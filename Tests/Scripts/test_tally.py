@@ -62,6 +62,18 @@ def test_a_swift_test_that_never_ended_failed(tmp_path: Path) -> None:
     assert tally(report) == (1, ["0 passed, 1 failed, 0 skipped"])
 
 
+def test_a_name_with_a_line_separator_of_unicode_is_no_failure(tmp_path: Path) -> None:
+    text = 'Test case passing 1 argument text -> "a\u2028b\x85c"'
+    events = [{"kind": "test", "payload": {"id": "T.a()", "kind": "function", "name": "a()"}}]
+    events += [
+        {"kind": "event", "payload": {"kind": kind, "testID": "T.a()", "messages": [{"symbol": "", "text": text}]}}
+        for kind in ("testStarted", "testEnded")
+    ]
+    report = tmp_path / "swift.jsonl"
+    report.write_text("".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events), encoding="utf-8")
+    assert tally(f"swift={report}") == (0, ["1 passed, 0 failed, 0 skipped"])
+
+
 def test_counts_pytest(tmp_path: Path) -> None:
     report = tmp_path / "pytest.xml"
     report.write_text(
