@@ -134,7 +134,6 @@ extension JSONScanner {
 extension JSONScanner {
     public var isAtArray: Bool { byte == UInt8(ascii: "[") }
     public var isAtObject: Bool { byte == UInt8(ascii: "{") }
-    public var isAtString: Bool { byte == UInt8(ascii: "\"") }
 
     /// Reads a value of any type and tells where it stands.
     @inline(__always)

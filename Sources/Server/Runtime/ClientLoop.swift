@@ -199,19 +199,20 @@ package final class ClientLoop: IOLoopHandler {
 
     package func respond(to request: HTTPRequest, on loop: IOLoop) -> HTTPResponse {
         if request.listenerTag == ListenerTag.admin.rawValue {
-            return admin.respond(to: request, gate: gate, requestID: requestIDs.make)
+            let response = admin.respond(to: request, gate: gate, requestID: requestIDs.make)
+            note(response, to: request)
+            return response
         }
-        return routes.respond(to: request, gate: gate, table: hub.table, requestID: requestIDs.make)
+        let response = routes.respond(to: request, gate: gate, table: hub.table, requestID: requestIDs.make)
+        note(response, to: request)
+        return response
     }
 
     package func admit(_ request: HTTPRequest, on loop: IOLoop) -> UpgradeDecision {
         let decision = routes.admit(request, gate: gate, requestID: requestIDs.make)
         if case .refuse(let response) = decision {
             metrics.count(refusedUpgrade: String(response.status))
-            log.info(
-                "upgrade-refused",
-                ["peer": .text(peer(of: request)), "path": .text(request.path), "status": .count(response.status)]
-            )
+            note(response, to: request)
         }
         return decision
     }
@@ -223,6 +224,18 @@ package final class ClientLoop: IOLoopHandler {
             ["requestId": .text(requestID), "status": .count(status), "message": .text(detail)]
         )
         return .problem(status, HTTPRoutes.reason(of: status), detail, requestID: requestID)
+    }
+
+    /// Writes a refusal into the log, under the id that the client was given.
+    private func note(_ response: HTTPResponse, to request: HTTPRequest) {
+        guard let requestID = response.problemID else { return }
+        log.info(
+            "request-refused",
+            [
+                "requestId": .text(requestID), "status": .count(response.status), "path": .text(request.path),
+                "peer": .text(peer(of: request)),
+            ]
+        )
     }
 
     /// Who is at the other end; what a proxy says counts only from those that are trusted.

@@ -133,6 +133,7 @@ extension ClientLoop {
         guard let client = clients[slot], !client.isClosing else { return }
         switch request {
         case .ping(let id):
+            metrics.count(request: .ping(clientNs: 0), client.format)
             sendFrame(.text, to: slot, on: loop) { out, _ in LegacyCodec.append(pongID: id, to: &out) }
         case .hub(let request, let isBatching):
             if isBatching { clients[slot]?.isBatching = true }

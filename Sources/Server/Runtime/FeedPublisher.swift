@@ -103,7 +103,7 @@ package struct FeedPublisher: MarketEventSink {
         for outlet in numbered.outlets { outlet.tell(InstrumentUnits(of: instrument)) }
     }
 
-    /// Ends a turn of the feed thread: closes candles that are over, heals loops that missed something, wakes the loops.
+    /// Ends a turn of the feed thread: heals loops that missed something, wakes those that have news.
     ///
     /// - Parameters:
     ///   - nowNs: the feed's clock.

@@ -11,6 +11,7 @@ package final class TCPSource: MarketSource {
     private let configuration: TCPSourceConfiguration
     private let allowed: [AddressRange]
     private var feeds: [ConnectionID: LineFeed] = [:]
+    private var known: Set<InstrumentID> = []
     /// Connections that are not read from, because the loops have enough to do.
     private var paused: [ConnectionID] = []
     private static let pauseNs: UInt64 = 1_000_000
@@ -23,7 +24,8 @@ package final class TCPSource: MarketSource {
 
     package func start(on feed: FeedLoop) {}
 
-    package var instruments: [InstrumentID] { feeds.values.flatMap(\.instruments) }
+    /// Of publishers that have gone as well: their last candles are to be closed.
+    package var instruments: [InstrumentID] { Array(known) }
 
     /// Lines say nothing of resting orders beyond the best, so there is no book.
     package func book(of id: InstrumentID) -> OrderBook? { nil }
@@ -51,6 +53,7 @@ package final class TCPSource: MarketSource {
 
     package func rawReceived(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on feed: FeedLoop) {
         guard feeds[connection] != nil else { return }
+        let before = feeds[connection]?.instruments.count
         var table = feed.publisher.table
         let verdict = feeds[connection]?.receive(
             bytes,
@@ -58,6 +61,7 @@ package final class TCPSource: MarketSource {
             table: &table,
             into: &feed.publisher
         )
+        if let now = feeds[connection]?.instruments, now.count != before { known.formUnion(now) }
         guard let verdict else { return }
         feed.metrics.count(badLines: verdict.refusals.count, venue: name)
         for refusal in verdict.refusals {
@@ -89,7 +93,8 @@ package final class TCPSource: MarketSource {
     package func rawClosed(_ connection: ConnectionID, on feed: FeedLoop) {
         guard let closed = feeds.removeValue(forKey: connection) else { return }
         let now = feed.clock.nowNs
-        for id in closed.instruments {
+        let fedByOthers = Set(feeds.values.flatMap(\.instruments))
+        for id in closed.instruments where !fedByOthers.contains(id) {
             let event = MarketEvent(
                 instrument: id,
                 flags: .synthetic,

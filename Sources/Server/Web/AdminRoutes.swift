@@ -15,7 +15,7 @@ package struct AdminRoutes {
             return .problem(403, "foreign_host", OriginGate.foreignHostText, requestID: requestID())
         }
         guard request.method == .get || request.method == .head else {
-            return HTTPResponse(status: 405, headers: [("allow", "GET, HEAD")])
+            return .notAllowed(requestID: requestID())
         }
         switch request.path {
         case "/metrics":

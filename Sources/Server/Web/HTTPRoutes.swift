@@ -94,7 +94,7 @@ package struct HTTPRoutes: Sendable {
         switch request.path {
         case Self.legacyPath, Self.enhancedPath:
             return problem(426, "upgrade_required", "Connect with a WebSocket client.")
-        case "/api/v1/markets": return markets(request, table)
+        case "/api/v1/markets": return markets(request, table, requestID)
         case "/":
             return problem(404, "no_page", "The web page is not built; see Scripts/build-web and web.root.")
         default:
@@ -102,9 +102,13 @@ package struct HTTPRoutes: Sendable {
         }
     }
 
-    private func markets(_ request: HTTPRequest, _ table: InstrumentTable) -> HTTPResponse {
+    private func markets(
+        _ request: HTTPRequest,
+        _ table: InstrumentTable,
+        _ requestID: () -> String
+    ) -> HTTPResponse {
         guard request.method == .get || request.method == .head else {
-            return HTTPResponse(status: 405, headers: [("allow", "GET, HEAD")])
+            return .notAllowed(requestID: requestID())
         }
         var out = OutputBytes(capacity: 65_536)
         LegacyCodec.append(instruments: table.all, next: 0, to: &out)
@@ -127,8 +131,17 @@ extension HTTPResponse {
         return HTTPResponse(
             status: status,
             contentType: "application/problem+json",
-            headers: [("cache-control", "no-store")],
+            headers: [("cache-control", "no-store"), ("x-request-id", requestID)],
             body: Array(text.utf8)
         )
     }
+
+    package static func notAllowed(requestID: String) -> HTTPResponse {
+        var response = problem(405, "method_not_allowed", "Only GET and HEAD are served here.", requestID: requestID)
+        response.headers.append(("allow", "GET, HEAD"))
+        return response
+    }
+
+    /// The id that a ``problem(_:_:_:requestID:)`` was given; nil for any other answer.
+    var problemID: String? { headers.first { $0.name == "x-request-id" }?.value }
 }
