@@ -157,6 +157,11 @@ extension Hub: MarketEventSink {
 
     /// Begins everything of an instrument anew, because its numbers mean something else from now on.
     ///
+    /// The owner calls it when it has given the table the new units; the status that says so calls it again.
+    public mutating func beginNewUnits(of id: InstrumentID) { forgetOldUnits(of: id.index) }
+
+    /// Forgets what is in the old units.
+    ///
     /// The next push of a book is a snapshot. Conflated trades and candles in old units that were not pushed yet never are; a
     /// session that is behind stays so until there is a value in new units.
     private mutating func forgetOldUnits(of index: Int) {

@@ -1,4 +1,4 @@
-import Market
+public import Market
 
 /// Passes: what changed since the last one, encoded once a topic, and who gets it.
 extension Hub {
@@ -42,6 +42,18 @@ extension Hub {
         if end > start { pass.shares.append(Pass.Share(session: id, range: start..<end)) }
     }
 
+    /// Appends everything that waits of one instrument, due or not: its units are about to change, and what waits is in the old.
+    public mutating func passAll(of id: InstrumentID, into pass: inout Pass) {
+        let state = states[id.index]
+        for list in [state.statuses, state.trades, state.tickers, state.books, state.candleTopics] {
+            for topic in list where topics[topic.index].isDirty {
+                clearDirty(topic)
+                pushChanges(of: topic, into: &pass)
+            }
+        }
+        deal(into: &pass)
+    }
+
     /// Whether a session has yet to be told the state of something it listens to.
     public func isBehind(_ id: SessionID) -> Bool { isOpen(id) && sessions[id.index].behindCount > 0 }
 
@@ -57,6 +69,11 @@ extension Hub {
         let index = id.index
         guard topics[index].isDirty else { return }
         topics[index].dirtyPlace = -1
+        pushChanges(of: id, into: &pass)
+    }
+
+    private mutating func pushChanges(of id: TopicID, into pass: inout Pass) {
+        let index = id.index
         let first = pass.pushes.count
         let before = topics[index].last
         let view = topics[index].key.view

@@ -254,7 +254,7 @@ struct Session: Sendable {
         /// Whether only a wildcard asked for it: then it ends with the wildcard.
         var isFromWildcard: Bool
         /// Counts the session's subscriptions in the order in which they were made.
-        var number: UInt32
+        var number: UInt64
         var heartbeatSequence: UInt64
     }
 
@@ -274,7 +274,7 @@ struct Session: Sendable {
     /// The place of each topic in ``subscriptions``.
     var places: [TopicID: Int32] = [:]
     /// How many subscriptions were ever made.
-    var madeCount: UInt32 = 0
+    var madeCount: UInt64 = 0
     var wildcards: [Wildcard] = []
     var behindCount = 0
 

@@ -58,6 +58,8 @@ extension IOLoop {
     public func after(_ delay: UInt64, _ action: @escaping () -> Void) -> LoopTimer {
         let timer = LoopTimer(on: self, afterNs: delay, action: action)
         timers.insert(timer)
+        // What ends with the loop may want to come back: nothing begins any more.
+        if case .ended = phase { timer.cancel() }
         return timer
     }
 }

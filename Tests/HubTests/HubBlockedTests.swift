@@ -211,3 +211,24 @@ struct HubLargeStateTests {
         #expect(hub.isConsistent)
     }
 }
+
+@Suite("New units of an instrument")
+struct HubNewUnitsTests {
+    @Test("send out what waits in the old ones first, due or not")
+    func passesAll() {
+        var exchange = Exchange("BTC-USD", "ETH-USD")
+        let client = exchange.open()
+        exchange.subscribe(client, .trades, "BTC-USD", delivery: .every, intervalMs: 60_000)
+        exchange.subscribe(client, .trades, "ETH-USD", delivery: .every, intervalMs: 60_000)
+        exchange.trade(100, on: 0)
+        exchange.trade(100, on: 1)
+        var pass = Pass()
+        exchange.floor.hub.passAll(of: InstrumentID(0), into: &pass)
+        #expect(pass.pushes.map(\.instrument) == [InstrumentID(0)])
+        #expect(pass.shares.count == 1)
+        #expect(exchange.hub.isConsistent)
+        pass.removeAll()
+        exchange.floor.hub.passAll(of: InstrumentID(0), into: &pass)
+        #expect(pass.isEmpty)
+    }
+}

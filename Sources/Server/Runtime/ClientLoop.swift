@@ -45,6 +45,8 @@ package final class ClientLoop: IOLoopHandler {
     /// Instruments that are not in the table yet; their first event has not been taken.
     private var newcomers: [Instrument] = []
 
+    /// How long a turn may tell clients the state of what they subscribed to.
+    private static let finishingNsMost: Int64 = 2_000_000
     /// Events taken from the ring before clients are served again.
     private static let eventsMost = 4096
     /// A client is looked after once in so many sweeps: once a second, more often where the settings count in less.
@@ -106,7 +108,11 @@ package final class ClientLoop: IOLoopHandler {
         hub.settings.symbolsPerRequestMost = newer.hub.symbolsPerRequestMost
     }
 
-    package func passDue(on loop: IOLoop) { isPassWanted = true }
+    package func passDue(on loop: IOLoop) {
+        isPassWanted = true
+        // libuv's timers run before its wait for events: without this the turn would end when something else happens.
+        loop.wake()
+    }
 
     package func turnEnded(on loop: IOLoop) {
         guard isPassWanted || !unfinished.isEmpty else { return }
@@ -145,7 +151,12 @@ package final class ClientLoop: IOLoopHandler {
     private func finish(on loop: IOLoop) {
         let waiting = unfinished
         unfinished.removeAll(keepingCapacity: true)
-        for connection in waiting {
+        let deadline = HubClock.monotonicNs + Self.finishingNsMost
+        for (index, connection) in waiting.enumerated() {
+            guard HubClock.monotonicNs < deadline else {
+                unfinished += waiting[index...]
+                return
+            }
             guard let client = client(of: connection), !client.isBlocked, !client.isClosing else { continue }
             pass.removeAll()
             hub.catchUp(client.session, into: &pass)
@@ -157,19 +168,26 @@ package final class ClientLoop: IOLoopHandler {
 
     /// Takes an instrument's units as they are from here on.
     private func learn(_ units: InstrumentUnits, on loop: IOLoop) {
-        guard units.id.index < hub.table.all.count else {
-            var instrument = board[units.id]
-            (instrument.priceScale, instrument.quantityScale) = (units.priceScale, units.quantityScale)
-            newcomers.removeAll { $0.id == units.id }
-            return newcomers.append(instrument)
+        let knownCount = hub.table.all.count
+        guard units.id.index < knownCount else {
+            // Where a ring was full, the units of an earlier one come later: its place and name are taken now all the same.
+            while knownCount + newcomers.count <= units.id.index {
+                newcomers.append(board[InstrumentID(UInt32(knownCount + newcomers.count))])
+            }
+            newcomers[units.id.index - knownCount].priceScale = units.priceScale
+            newcomers[units.id.index - knownCount].quantityScale = units.quantityScale
+            return
         }
-        // What is known so far goes out in the units it is in.
+        let known = hub.table[units.id]
+        guard known.priceScale != units.priceScale || known.quantityScale != units.quantityScale else { return }
+        // What is known so far goes out in the units it is in, due or not.
         pass.removeAll()
-        hub.pass(atNs: HubClock.monotonicNs, into: &pass)
+        hub.passAll(of: units.id, into: &pass)
         if !pass.isEmpty { deliver(on: loop) }
         var table = hub.table
         table.rescale(units.id, priceScale: units.priceScale, quantityScale: units.quantityScale)
         adopt(table, on: loop)
+        hub.beginNewUnits(of: units.id)
     }
 
     /// Takes instruments into the table, as many at once as came, because each time costs a copy of it.
@@ -177,7 +195,7 @@ package final class ClientLoop: IOLoopHandler {
         var table = hub.table
         for instrument in newcomers {
             do throws(InstrumentTable.Refusal) {
-                _ = try table.add(instrument)
+                guard try table.add(instrument) == instrument.id else { stop(because: "a loop has another order") }
             } catch {
                 stop(because: "the feed's table and a loop's differ: \(error)")
             }
@@ -284,6 +302,8 @@ package final class ClientLoop: IOLoopHandler {
 
     package func writable(_ connection: ConnectionID, on loop: IOLoop) {
         guard client(of: connection) != nil else { return }
+        // Its kernel took what waited: a slow reader, but a living one.
+        clients[Int(connection.slot)]?.lastHeardNs = HubClock.monotonicNs
         flush(Int(connection.slot), on: loop)
     }
 
@@ -316,9 +336,8 @@ package final class ClientLoop: IOLoopHandler {
             return
         }
         if now - max(client.lastHeardNs, client.lastPingNs) > Int64(settings.pingMs) * 1_000_000 {
-            clients[slot]?.lastPingNs = now
-            // Never empty: libwebsockets says nothing of a pong without payload.
-            _ = loop.ping(client.connection, payload: "hub".utf8)
+            // Never empty: libwebsockets says nothing of a pong without payload. Refused while a remainder waits; then again.
+            if loop.ping(client.connection, payload: "hub".utf8) != .refused { clients[slot]?.lastPingNs = now }
         }
         if client.format == .enhanced, now - client.lastSentNs > Int64(settings.heartbeatMs) * 1_000_000 {
             sendHeartbeat(slot, on: loop)

@@ -151,8 +151,10 @@ package final class CaptureSource: MarketSource {
     }
 
     private func wait(until receivedNs: Int64, on feedLoop: FeedLoop) {
-        let dueNs = startedNs + Int64(Double(receivedNs - (firstNs ?? receivedNs)) / configuration.speedFactor)
-        pause(max(0, dueNs - HubClock.monotonicNs), on: feedLoop)
+        let sinceStart = Double(receivedNs - (firstNs ?? receivedNs)) / configuration.speedFactor
+        let left = sinceStart - Double(HubClock.monotonicNs - startedNs)
+        // A damaged time may lie in any year; what is due is looked at again anyway.
+        pause(Int64(min(max(0, left), 3_600e9)), on: feedLoop)
     }
 
     private func pause(_ ns: Int64, on feedLoop: FeedLoop) {

@@ -88,6 +88,8 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
     ) {
         guard socket == self.socket, let feedLoop else { return }
         handle(.heard)
+        // It may have been the moment to leave this connection.
+        guard socket == self.socket else { return }
         var table = feedLoop.publisher.table
         var actions: [FeedAction] = []
         do throws(FrameFault) {
@@ -154,6 +156,7 @@ package final class VenueSource: MarketSource, WebSocketClientHandler {
             if let socket { _ = feedLoop.loop?.ping(socket, payload: []) }
         case .fetch(let url, let rawSymbol): fetch(url, rawSymbol, on: feedLoop)
         case .close:
+            state = .connecting
             if let socket {
                 feedLoop.loop?.close(socket)
                 feedLoop.metrics.countReconnect(venue: configuration.venue)
