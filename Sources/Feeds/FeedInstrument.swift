@@ -30,8 +30,19 @@ struct FeedInstrument: Sendable {
     var waiting = WaitingUpdates()
     /// Since when bids stand above asks; 0 when they do not.
     var crossedSinceNs: Int64 = 0
-    private var recentTrades = InlineArray<8, UInt64>(repeating: 0)
-    private var nextRecentTrade = 0
+    /// When the book last heard something.
+    var heardNs: Int64 = 0
+    var isStale = false
+    var isHalted = false
+    /// Which of the counts of frames its messages belong to; nil where frames are not numbered.
+    var count: Int?
+    /// The venue's names of levels, where updates go by them.
+    var levelPrices: [UInt64: VenueNumber] = [:]
+    /// Trades may have happened that nobody told of: the next one says so.
+    var hasMissedTrades = false
+    /// The number of the last trade, where the venue counts them.
+    var lastTrade: UInt64 = 0
+    private var recentTrades = RecentTrades()
 
     init(_ instrument: Instrument, connection: UInt32) {
         id = instrument.id
@@ -44,21 +55,15 @@ struct FeedInstrument: Sendable {
     var status: MarketStatus {
         switch state {
         case .empty, .snapshotting: MarketStatus(.connected, .none)
+        case .live where isHalted: MarketStatus(.halted, .venueRequest)
+        case .live where isStale: MarketStatus(.stale, .silence)
         case .live: MarketStatus(.live, .none)
         case .resyncing(let reason): MarketStatus(.resyncing, reason)
         }
     }
 
-    /// Whether a trade of this name was among the last eight; remembers it otherwise.
-    mutating func isRepeated(_ id: TradeID) -> Bool {
-        guard !id.isEmpty else { return false }
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        id.withBytes { for byte in $0 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 } }
-        for index in 0..<8 where recentTrades[index] == hash { return true }
-        recentTrades[nextRecentTrade] = hash
-        nextRecentTrade = (nextRecentTrade + 1) & 7
-        return false
-    }
+    /// Whether a trade of this name was among the last few hundred; remembers it otherwise.
+    mutating func isRepeated(_ id: TradeID) -> Bool { !id.isEmpty && recentTrades.holds(id) }
 
     /// Applies changes, of which then remain those that changed something, and those that fell out of the depth.
     ///
@@ -80,6 +85,8 @@ struct FeedInstrument: Sendable {
 
     mutating func forgetBook() {
         book.removeAll()
+        levelPrices.removeAll(keepingCapacity: true)
+        isStale = false
         waiting = WaitingUpdates()
         awaitsFirst = false
         lastID = 0

@@ -29,6 +29,9 @@ public protocol VenueDialect: Sendable {
     /// Where an instrument's book can be asked for; nil where the stream brings it.
     func snapshotURL(rawSymbol: String) -> String?
 
+    /// The instrument whose book a URL of ``snapshotURL(rawSymbol:)`` asks for.
+    func rawSymbol(ofSnapshotURL url: String) -> String?
+
     /// Reads one entry of the venue's list of instruments, the scanner standing before it; nil for what is no entry.
     func listing(_ scanner: inout JSONScanner) throws(FrameFault) -> Instrument?
 }
@@ -42,7 +45,7 @@ extension VenueDialect {
 
     public func snapshotURL(rawSymbol: String) -> String? { nil }
 
-    /// The instrument whose book a URL of ``snapshotURL(rawSymbol:)`` asks for.
+    /// By the parameter `symbol` of the URL.
     public func rawSymbol(ofSnapshotURL url: String) -> String? {
         guard let query = url.split(separator: "?").dropFirst().first else { return nil }
         let item = query.split(separator: "&").first { $0.hasPrefix("symbol=") }
@@ -58,6 +61,14 @@ public struct VenueRules: Sendable {
     public var decimals: DecimalRule = .significant
     /// Whether a checksum that does not fit makes the book begin anew.
     public var checksum: ChecksumRule = .resync
+    /// What the venue makes its checksum of.
+    public var checksumMethod: ChecksumMethod = .tenLevels
+    /// Names of instruments stand in the frame without quotes, or are part of a longer text; the dialect has looked at them.
+    public var namesAreBare = false
+    /// The venue numbers an instrument's trades without holes: ``VenueTrade/sequence`` shows a loss.
+    public var tradesAreNumbered = false
+    /// The numbers of books mean the same on every connection, so that what comes first on any of them counts.
+    public var numbersAreShared = false
     /// The connection is dead after this time without any frame.
     public var silenceMostNs: Int64
     /// How often to send ``pingText``, or a WebSocket ping where there is none; 0 for never.
@@ -78,19 +89,33 @@ public struct VenueRules: Sendable {
     public enum BookRule: Sendable, BitwiseCopyable {
         /// Snapshots come in the stream and updates bear no numbers.
         case inStream
+        /// Snapshots come in the stream with a number, and each update's is the last one plus one.
+        case inStreamContiguous
+        /// Snapshots come in the stream with a number, and each update names the last one as its previous; a message without
+        /// numbers follows whatever was before it.
+        case inStreamChained
         /// The snapshot is asked for. Updates up to its number L are dropped, the first kept has U <= L + 1 <= u, and each
         /// later one begins at the last number + 1.
         case requestedThenContiguous
         /// The snapshot is asked for. Updates below its number L are dropped, the first kept has U <= L <= u, and each later
         /// one names the last number as its previous.
         case requestedThenChained
+        /// The snapshot is asked for. Updates up to its number are dropped, all later ones apply: nothing shows a loss.
+        case requestedThenNewer
 
         var isRequested: Bool {
             switch self {
-            case .inStream: false
-            case .requestedThenContiguous, .requestedThenChained: true
+            case .inStream, .inStreamContiguous, .inStreamChained: false
+            case .requestedThenContiguous, .requestedThenChained, .requestedThenNewer: true
             }
         }
+    }
+
+    public enum ChecksumMethod: Sendable, BitwiseCopyable {
+        /// CRC32 of ten levels a side, asks first, digits without point: Kraken's, see ``OrderBook/checksum``.
+        case tenLevels
+        /// CRC32 of `price:quantity` of 25 levels, bid and ask in turn, joined by colons, trailing zeros left out: OKX's.
+        case twentyFiveLevels
     }
 
     public enum DecimalRule: Sendable, BitwiseCopyable {

@@ -4,19 +4,24 @@ import Market
 extension VenueFeed {
     mutating func handle(
         _ message: VenueBook,
-        _ levels: [VenueLevel],
+        _ frame: borrowing VenueFrame,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
         _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
-        let own = levels.span.extracting(message.levels)
+        let own = frame.levels.span.extracting(message.levels)
         let place: Int
         if let known = self.place(of: message.symbol, arrival) {
             place = known
         } else {
             // Where snapshots come in the stream, an update cannot introduce an instrument: nobody subscribed to it.
-            guard message.isSnapshot || rules.book.isRequested else { throw .unknownSymbol }
+            guard message.isSnapshot || rules.book.isRequested else {
+                // A venue that names levels tells of changes before the snapshot too.
+                guard message.areLevelsNamed else { throw .unknownSymbol }
+                counters.unusedUpdates += 1
+                return
+            }
             let needed = scales(of: own)
             let units = try units(of: message.symbol, fitting: needed, arrival, instruments)
             guard convert(own, units.price, units.quantity) else { throw .outOfRange }
@@ -24,9 +29,56 @@ extension VenueFeed {
         }
         if message.isSnapshot {
             try take(snapshot: message, own, place, arrival, &instruments, &actions, &sink)
+            if message.areLevelsNamed { remember(frame.levelNames, of: own, message.levels, place) }
+        } else if message.areLevelsNamed, followed[place].state == .live {
+            guard let priced = priced(own, frame.levelNames, message.levels, place) else {
+                return resync(place, .gap, atNs: arrival.receivedNs, &actions, &sink)
+            }
+            try take(update: message, priced.span, place, arrival, &instruments, &actions, &sink)
         } else {
             try take(update: message, own, place, arrival, &instruments, &actions, &sink)
         }
+    }
+
+    // MARK: Named levels
+
+    private mutating func remember(_ names: [UInt64], of levels: Span<VenueLevel>, _ range: Range<Int>, _ place: Int) {
+        followed[place].levelPrices.removeAll(keepingCapacity: true)
+        for index in levels.indices where followed[place].levelPrices.count < 2 * limits.levelsMost {
+            followed[place].levelPrices[names[range.lowerBound + index]] = levels[index].price
+        }
+    }
+
+    /// The levels with the prices that their names stand for; nil when a level changed that nobody told of.
+    ///
+    /// Removing an unknown level is left out, as it would change nothing.
+    private mutating func priced(
+        _ levels: Span<VenueLevel>,
+        _ names: [UInt64],
+        _ range: Range<Int>,
+        _ place: Int
+    ) -> [VenueLevel]? {
+        var priced: [VenueLevel] = []
+        priced.reserveCapacity(levels.count)
+        for index in levels.indices {
+            var level = levels[index]
+            let name = names[range.lowerBound + index]
+            if level.price == .absent {
+                guard let price = followed[place].levelPrices[name] else {
+                    guard level.quantity.digits == 0 else { return nil }
+                    continue
+                }
+                level.price = price
+            }
+            if level.quantity.digits == 0 {
+                followed[place].levelPrices[name] = nil
+            } else {
+                guard followed[place].levelPrices.count < 2 * limits.levelsMost else { return nil }
+                followed[place].levelPrices[name] = level.price
+            }
+            priced.append(level)
+        }
+        return priced
     }
 
     // MARK: Snapshots
@@ -64,6 +116,8 @@ extension VenueFeed {
         followed[place].lastID = message.lastID
         followed[place].awaitsFirst = rules.book.isRequested
         followed[place].crossedSinceNs = 0
+        followed[place].heardNs = arrival.receivedNs
+        followed[place].isStale = false
         if !rules.book.isRequested { followed[place].connection = arrival.connection }
         var flags = flags(eventNs: message.eventNs)
         if wasResyncing { flags.insert(.gapBefore) }
@@ -78,7 +132,7 @@ extension VenueFeed {
             sequence: message.lastID,
             &sink
         )
-        if !wasLive { sendStatus(MarketStatus(.live, .none), place, atNs: arrival.receivedNs, &sink) }
+        if !wasLive { sendStatus(followed[place].status, place, atNs: arrival.receivedNs, &sink) }
         takeWaiting(place, arrival, &instruments, &actions, &sink)
     }
 
@@ -109,7 +163,7 @@ extension VenueFeed {
     /// Whether changes lie between a snapshot and the first waiting update that is newer.
     private func isTooOld(_ snapshot: VenueBook, for waiting: WaitingUpdates) -> Bool {
         switch rules.book {
-        case .inStream: return false
+        case .inStream, .inStreamContiguous, .inStreamChained, .requestedThenNewer: return false
         case .requestedThenContiguous:
             guard let first = waiting.updates.first(where: { $0.book.lastID > snapshot.lastID }) else { return false }
             return first.book.firstID > snapshot.lastID + 1
@@ -216,6 +270,8 @@ extension VenueFeed {
             throw error
         }
         counters.levels += changes.count
+        followed[place].heardNs = arrival.receivedNs
+        if followed[place].isStale { endStaleness(place, atNs: arrival.receivedNs, &sink) }
         let depth = min(message.depth ?? limits.levelsMost, limits.levelsMost)
         let top = followed[place].apply(&changes, depthMost: depth, lastID: message.lastID)
         counters.bookUpdates += 1
@@ -238,6 +294,15 @@ extension VenueFeed {
     private func continuity(of message: VenueBook, after last: UInt64, isFirst: Bool) -> Continuity {
         switch rules.book {
         case .inStream: return .follows
+        case .inStreamContiguous:
+            if message.lastID <= last { return .isKnown }
+            return message.lastID == last + 1 ? .follows : .isGap
+        case .inStreamChained:
+            if message.lastID == 0, message.previousID == 0 { return .follows }
+            if message.previousID == last { return .follows }
+            return message.lastID <= last ? .isKnown : .isGap
+        case .requestedThenNewer:
+            return message.lastID < last || (isFirst && message.lastID == last) ? .isKnown : .follows
         case .requestedThenContiguous:
             if message.lastID <= last { return .isKnown }
             if isFirst { return message.firstID <= last + 1 ? .follows : .isGap }
@@ -278,6 +343,31 @@ extension VenueFeed {
         }
     }
 
+    // MARK: Watching
+
+    /// Tells of a book that has no news for too long, and begins it anew when that does not end.
+    mutating func watchSilence(
+        _ place: Int,
+        atNs now: Int64,
+        _ actions: inout [FeedAction],
+        _ sink: inout some MarketEventSink
+    ) {
+        guard limits.quietMostNs > 0, now &- followed[place].heardNs > limits.quietMostNs else { return }
+        if followed[place].isStale {
+            guard now &- followed[place].heardNs > 2 * limits.quietMostNs else { return }
+            resync(place, .silence, atNs: now, &actions, &sink)
+        } else {
+            followed[place].isStale = true
+            counters.staleBooks += 1
+            sendStatus(followed[place].status, place, atNs: now, &sink)
+        }
+    }
+
+    private mutating func endStaleness(_ place: Int, atNs now: Int64, _ sink: inout some MarketEventSink) {
+        followed[place].isStale = false
+        sendStatus(followed[place].status, place, atNs: now, &sink)
+    }
+
     private mutating func watchCrossing(
         _ place: Int,
         _ top: Quote,
@@ -296,15 +386,15 @@ extension VenueFeed {
 
     /// Whether the book is what the venue says it is, or nobody minds.
     private mutating func compareChecksum(_ message: VenueBook, _ place: Int, _ flags: inout EventFlags) -> Bool {
-        guard let wanted = message.checksum, rules.checksum != .ignore else { return true }
-        if followed[place].book.checksum == wanted {
+        guard let wanted = message.checksum, checksumRule != .ignore else { return true }
+        if followed[place].checksum(by: rules.checksumMethod) == wanted {
             counters.checksumsRight += 1
             flags.insert(.checksumOK)
             return true
         }
         counters.checksumsWrong += 1
         flags.insert(.maybeBadBook)
-        return rules.checksum == .count
+        return checksumRule == .count
     }
 
     // MARK: Units

@@ -44,15 +44,32 @@ extension VenueFeed {
             return
         }
         counters.trades += 1
+        var flags = flags(eventNs: trade.eventNs)
+        if trade.isHistoric { flags.insert(.historic) } else if isAfterLoss(trade, place) { flags.insert(.gapBefore) }
         let event = MarketEvent(
             instrument: followed[place].id,
-            flags: flags(eventNs: trade.eventNs).union(trade.isHistoric ? .historic : []),
+            flags: flags,
             eventNs: trade.eventNs,
             receivedNs: arrival.receivedNs,
             venueSequence: trade.sequence,
             payload: .trade(Trade(price: price, quantity: quantity, aggressor: trade.aggressor, id: id))
         )
         sink.receive(event, levels: Span())
+    }
+
+    /// Whether trades are missing before this one: the connection was gone meanwhile, or the venue's numbers tell.
+    private mutating func isAfterLoss(_ trade: VenueTrade, _ place: Int) -> Bool {
+        var isLoss = followed[place].hasMissedTrades
+        followed[place].hasMissedTrades = false
+        guard rules.tradesAreNumbered, trade.sequence > 0 else { return isLoss }
+        let last = followed[place].lastTrade
+        if last > 0 {
+            // The numbers know better than the connection.
+            isLoss = trade.sequence > last + 1
+            if isLoss { counters.missedTrades += Int(clamping: trade.sequence - last - 1) }
+        }
+        followed[place].lastTrade = max(last, trade.sequence)
+        return isLoss
     }
 
     mutating func handle(
@@ -101,9 +118,14 @@ extension VenueFeed {
             price: max(needed(candle.open), needed(candle.high), needed(candle.low), needed(candle.close)),
             quantity: needed(candle.volume)
         )
-        let prices = [candle.open, candle.high, candle.low, candle.close]
-        let numbers = Numbers(prices: prices, quantities: [candle.volume], scales: scales)
-        let place = try settle(candle.symbol, numbers, candle.eventNs, arrival, &instruments, &sink)
+        let place: Int
+        if let known = self.place(of: candle.symbol, arrival), isFitting(scales, known) {
+            place = known
+        } else {
+            let prices = [candle.open, candle.high, candle.low, candle.close]
+            let numbers = Numbers(prices: prices, quantities: [candle.volume], scales: scales)
+            place = try settle(candle.symbol, numbers, candle.eventNs, arrival, &instruments, &sink)
+        }
         let normalized = Candle(
             interval: candle.interval,
             openNs: candle.openNs,
@@ -190,15 +212,13 @@ extension VenueFeed {
     }
 
     /// Makes sure that all trades and quotes of a frame can be taken: it is refused as a whole or not at all.
-    ///
-    /// A frame with several of them is of one instrument.
     func checkAll(
         _ messages: [VenueMessage],
         _ arrival: Arrival,
         _ instruments: InstrumentTable
     ) throws(FrameFault) {
-        var units: Scales?
-        var place: Int?
+        // The units that each instrument of the frame will have.
+        var all: [(symbol: FrameValue, place: Int?, units: Scales)] = []
         for message in messages {
             let (symbol, numbers): (FrameValue, Numbers)
             switch message {
@@ -218,19 +238,23 @@ extension VenueFeed {
             default:
                 continue
             }
-            let now: Scales
-            if let units {
-                now = try units.widened(to: numbers.scales, most: limits.scaleMost)
+            let name = symbol.bytes(in: arrival.text)
+            let index: Int
+            if let known = all.lastIndex(where: { $0.symbol.bytes(in: arrival.text).elementsEqual(name) }) {
+                index = known
+                all[index].units = try all[index].units.widened(to: numbers.scales, most: limits.scaleMost)
             } else {
-                place = self.place(of: symbol, arrival)
-                now = try self.units(of: symbol, fitting: numbers.scales, arrival, instruments)
+                index = all.count
+                let units = try units(of: symbol, fitting: numbers.scales, arrival, instruments)
+                all.append((symbol, self.place(of: symbol, arrival), units))
             }
-            guard numbers.fit(now) else { throw .outOfRange }
-            units = now
+            guard numbers.fit(all[index].units) else { throw .outOfRange }
         }
-        guard let units, let place, !isFitting(units, place) else { return }
-        var book = followed[place].book
-        guard rescale(&book, of: place, to: units) else { throw .outOfRange }
+        for (_, place, units) in all {
+            guard let place, !isFitting(units, place) else { continue }
+            var book = followed[place].book
+            guard rescale(&book, of: place, to: units) else { throw .outOfRange }
+        }
     }
 
     private func rescale(_ book: inout OrderBook, of place: Int, to units: Scales) -> Bool {

@@ -19,6 +19,9 @@ public struct VenueFeed: Sendable {
         public var waitingLevelsMost = 200_000
         /// A book whose bids stand above its asks longer than this begins anew.
         public var crossedMostNs: Int64 = 5_000_000_000
+        /// A live book without news for longer than this is called stale, and begins anew after as long again; 0 for never,
+        /// because a quiet market is no fault.
+        public var quietMostNs: Int64 = 0
         /// Decimals that a number may need beyond the list of instruments.
         public var scaleMost: UInt8 = 12
 
@@ -29,6 +32,12 @@ public struct VenueFeed: Sendable {
     public struct Counters: Sendable, Hashable {
         public var frames = 0
         public var badFrames = 0
+        /// Frames that a connection had brought before, by their numbers.
+        public var repeatedFrames = 0
+        /// Times that a connection's frames were numbered with a hole.
+        public var frameGaps = 0
+        /// Trades that the venue's numbers show to be missing.
+        public var missedTrades = 0
         public var trades = 0
         public var repeatedTrades = 0
         public var quotes = 0
@@ -44,6 +53,8 @@ public struct VenueFeed: Sendable {
         public var checksumsWrong = 0
         public var gaps = 0
         public var resyncs = 0
+        /// Books that were called stale.
+        public var staleBooks = 0
         public var waitingOverflows = 0
 
         public init() {}
@@ -55,17 +66,21 @@ public struct VenueFeed: Sendable {
     public var passesQuotesWithoutSize = false
     public internal(set) var counters = Counters()
 
+    /// What a checksum that does not fit does; the dialect's own rule at first.
+    public var checksumRule: VenueRules.ChecksumRule
     let rules: VenueRules
     var followed: [FeedInstrument] = []
     var changes: [LevelChange] = []
     private var frame = VenueFrame()
     private var index = SymbolIndex()
     private var placeByID: [InstrumentID: Int] = [:]
+    private var counts = FrameCounts()
 
     public init(_ dialect: any VenueDialect, limits: Limits = Limits()) {
         self.dialect = dialect
         self.limits = limits
         rules = dialect.rules
+        checksumRule = rules.checksum
     }
 
     /// The book of an instrument while it is complete.
@@ -127,23 +142,28 @@ public struct VenueFeed: Sendable {
         atNs now: Int64,
         into sink: inout some MarketEventSink
     ) {
+        counts.forget(connection)
         for place in followed.indices where followed[place].connection == connection {
             followed[place].forgetBook()
             followed[place].state = .empty
+            followed[place].hasMissedTrades = true
             sendStatus(MarketStatus(.disconnected, reason), place, atNs: now, &sink)
         }
     }
 
-    /// Looks for books that stay crossed; to be called about once a second.
+    /// Looks for books that stay crossed or without news; to be called about once a second.
     public mutating func advance(
         toNs now: Int64,
         actions: inout [FeedAction],
         into sink: inout some MarketEventSink
     ) {
-        for place in followed.indices {
+        for place in followed.indices where followed[place].state == .live {
             let since = followed[place].crossedSinceNs
-            guard since != 0, now &- since > limits.crossedMostNs, followed[place].state == .live else { continue }
-            resync(place, .crossed, atNs: now, &actions, &sink)
+            if since != 0, now &- since > limits.crossedMostNs {
+                resync(place, .crossed, atNs: now, &actions, &sink)
+            } else {
+                watchSilence(place, atNs: now, &actions, &sink)
+            }
         }
     }
 
@@ -171,9 +191,13 @@ public struct VenueFeed: Sendable {
         frame.clear()
         do throws(FrameFault) {
             try parse(dialect, &frame)
+            guard follows(frame, arrival, &actions, &sink) else {
+                counters.repeatedFrames += 1
+                return
+            }
             if frame.messages.count > 1 { try checkAll(frame.messages, arrival, instruments) }
             for message in frame.messages {
-                try handle(message, frame.levels, arrival, &instruments, &actions, &sink)
+                try handle(message, frame, arrival, &instruments, &actions, &sink)
             }
         } catch {
             counters.badFrames += 1
@@ -183,7 +207,7 @@ public struct VenueFeed: Sendable {
 
     private mutating func handle(
         _ message: VenueMessage,
-        _ levels: [VenueLevel],
+        _ frame: borrowing VenueFrame,
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
@@ -197,11 +221,15 @@ public struct VenueFeed: Sendable {
         case .candle(let candle):
             try handle(candle, arrival, &instruments, &sink)
         case .book(let book):
-            try handle(book, levels, arrival, &instruments, &actions, &sink)
+            try handle(book, frame, arrival, &instruments, &actions, &sink)
         case .subscribed(let symbol):
             if let known = place(of: symbol, arrival), followed[known].state == .empty {
                 followed[known].connection = arrival.connection
             }
+        case .trading(let symbol, let isHalted):
+            handle(trading: symbol, isHalted: isHalted, arrival, &sink)
+        case .answer(let text):
+            actions.append(FeedAction(connection: arrival.connection, demand: .send("\(text)")))
         case .refusal(let reason):
             let text = reason.string(in: arrival.text)
             actions.append(FeedAction(connection: arrival.connection, demand: .report(refusal: text)))
@@ -210,6 +238,43 @@ public struct VenueFeed: Sendable {
         case .heartbeat, .other:
             break
         }
+    }
+
+    /// Whether a frame's number is the next one, or has a hole before it, which everything it counts is then told of.
+    private mutating func follows(
+        _ frame: borrowing VenueFrame,
+        _ arrival: Arrival,
+        _ actions: inout [FeedAction],
+        _ sink: inout some MarketEventSink
+    ) -> Bool {
+        guard let number = frame.number else { return true }
+        let name = frame.numbered.bytes(in: arrival.text)
+        switch counts.take(number, of: name, on: arrival.connection) {
+        case .isNext: return true
+        case .isKnown: return false
+        case .isBehindGap:
+            counters.frameGaps += 1
+            for place in followed.indices
+            where followed[place].connection == arrival.connection && followed[place].count == counts.current {
+                followed[place].hasMissedTrades = true
+                guard followed[place].state == .live else { continue }
+                resync(place, .gap, atNs: arrival.receivedNs, &actions, &sink)
+            }
+            return true
+        }
+    }
+
+    private mutating func handle(
+        trading symbol: FrameValue,
+        isHalted: Bool,
+        _ arrival: Arrival,
+        _ sink: inout some MarketEventSink
+    ) {
+        guard let place = place(of: symbol, arrival), followed[place].isHalted != isHalted else { return }
+        followed[place].isHalted = isHalted
+        let reason = MarketStatus.Reason.venueRequest
+        let state: MarketStatus.State = isHalted ? .halted : followed[place].status.state
+        sendStatus(MarketStatus(state, reason), place, atNs: arrival.receivedNs, &sink)
     }
 
     // MARK: Instruments
@@ -237,7 +302,8 @@ public struct VenueFeed: Sendable {
     ) throws(FrameFault) -> Int {
         if let known = place(of: symbol, arrival) { return known }
         let rawSymbol = arrival.rawSymbol ?? symbol.string(in: arrival.text)
-        guard VenueSymbol.isName(rawSymbol), arrival.rawSymbol != nil || symbol.isString(in: arrival.text)
+        guard VenueSymbol.isName(rawSymbol),
+            arrival.rawSymbol != nil || rules.namesAreBare || symbol.isString(in: arrival.text)
         else { throw .unknownSymbol }
         guard followed.count < limits.instrumentsMost else { throw .tooManyInstruments }
         let id: InstrumentID
@@ -249,6 +315,7 @@ public struct VenueFeed: Sendable {
         var name = rawSymbol
         let place = name.withUTF8 { index.add(UnsafeRawBufferPointer($0)) }
         followed.append(FeedInstrument(instruments[id], connection: arrival.connection))
+        followed[place].count = counts.current
         placeByID[id] = place
         sink.learn(instruments[id])
         sendStatus(MarketStatus(.connected, .started), place, atNs: arrival.receivedNs, &sink)
@@ -308,6 +375,7 @@ public struct VenueFeed: Sendable {
         if reason == .gap { counters.gaps += 1 }
         followed[place].forgetBook()
         followed[place].state = .resyncing(reason)
+        followed[place].isStale = false
         sendStatus(MarketStatus(.resyncing, reason), place, atNs: now, &sink)
         demandSnapshot(place, reason, &actions)
     }

@@ -22,6 +22,10 @@ public enum VenueMessage: Sendable {
     case quote(VenueQuote)
     case book(VenueBook)
     case candle(VenueCandle)
+    /// The venue stopped trading in an instrument, or goes on.
+    case trading(FrameValue, isHalted: Bool)
+    /// The venue wants this text back at once.
+    case answer(StaticString)
     /// Data of this instrument will follow.
     case subscribed(FrameValue)
     /// The connection lives.
@@ -75,6 +79,8 @@ public struct VenueBook: Sendable {
     public var checksum: UInt32?
     /// The depth subscribed to: what lies deeper is no longer told.
     public var depth: Int?
+    /// Levels are known by ``VenueFrame/levelNames`` at the same places; a level of an update may have no price.
+    public var areLevelsNamed = false
     public var eventNs: Int64 = 0
 }
 
@@ -96,6 +102,13 @@ public struct VenueCandle: Sendable, BitwiseCopyable {
 public struct VenueFrame: Sendable {
     public internal(set) var messages: [VenueMessage] = []
     public internal(set) var levels: [VenueLevel] = []
+    /// The venue's names of ``levels``, place by place, where it has such; empty otherwise.
+    public internal(set) var levelNames: [UInt64] = []
+    /// The frame's number among all frames of its connection, or of the part of it that ``numbered`` names; nil where frames
+    /// have none.
+    public internal(set) var number: UInt64?
+    /// What ``number`` counts, where a connection has several counts.
+    public internal(set) var numbered = FrameValue.none
 
     /// Memory for this many levels is kept between frames.
     private static let levelsKeptMost = 65_536
@@ -106,6 +119,8 @@ public struct VenueFrame: Sendable {
     public mutating func clear() {
         if !messages.isEmpty { messages.removeAll(keepingCapacity: true) }
         if !levels.isEmpty { levels.removeAll(keepingCapacity: levels.capacity <= Self.levelsKeptMost) }
+        if !levelNames.isEmpty { levelNames.removeAll(keepingCapacity: levelNames.capacity <= Self.levelsKeptMost) }
+        if number != nil { (number, numbered) = (nil, .none) }
     }
 }
 
@@ -146,6 +161,14 @@ extension JSONScanner {
         guard value.isPresent else { throw .missing(field: field) }
         var scanner = JSONScanner(text, at: value)
         return try scanner.unsigned()
+    }
+
+    /// The time that a kept value is, given in microseconds; 0 when it is absent.
+    func microsecondsNs(in value: FrameValue) throws(FrameFault) -> Int64 {
+        guard value.isPresent else { return 0 }
+        let microseconds = try unsigned(in: value, named: "time")
+        guard microseconds <= 9_223_372_036_854_775 else { throw .badTime(offset: value.start) }
+        return Int64(microseconds) * 1_000
     }
 
     /// The time that a kept value is, given in milliseconds; 0 when it is absent.

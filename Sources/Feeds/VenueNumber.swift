@@ -15,6 +15,9 @@ public struct VenueNumber: Hashable, Sendable, BitwiseCopyable {
         self.written = written
     }
 
+    /// Stands where a venue's message names a level and leaves its price out.
+    static let absent = VenueNumber(digits: .min, scale: 0, written: 0)
+
     /// The same number in units of 10^-scale; nil when it has more decimals or does not fit.
     @inline(always)
     func units(atScale wanted: UInt8) -> Int64? {

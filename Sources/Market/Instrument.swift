@@ -39,6 +39,8 @@ public struct Instrument: Hashable, Sendable {
     public var tick: Int64
     /// The smallest permitted quantity step, in quantity units; 1 where the venue does not say.
     public var lot: Int64
+    /// What it is made of, as far as the venue's list tells.
+    public var terms = Terms()
 
     public init(
         id: InstrumentID,
@@ -60,6 +62,29 @@ public struct Instrument: Hashable, Sendable {
         self.quantityScale = quantityScale
         self.tick = tick
         self.lot = lot
+    }
+
+    /// What is traded, in what it is paid, and how a contract is counted and ends; empty and nil where nobody told.
+    public struct Terms: Hashable, Sendable {
+        public var base = ""
+        public var quote = ""
+        /// The asset that profit and loss are paid in.
+        public var settle = ""
+        /// How much one contract is: of the base, or of the quote when ``isInverse``; nil where quantities are in the base.
+        public var contractSize: Decimal?
+        /// Priced in the quote and paid in the base: a contract is worth contractSize / price of the base.
+        public var isInverse = false
+        /// When it ends, nanoseconds since 1970 UTC; 0 for never.
+        public var expiryNs: Int64 = 0
+        public var strike: Decimal?
+        public var right: OptionRight?
+
+        public init() {}
+    }
+
+    public enum OptionRight: UInt8, Hashable, Sendable {
+        case call = 1
+        case put = 2
     }
 
     /// The name that means this instrument and no other: `BTC-USD@kraken`.

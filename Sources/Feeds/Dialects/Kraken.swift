@@ -279,16 +279,8 @@ public struct KrakenDialect: VenueDialect {
     // MARK: Names
 
     public func symbol(ofRaw rawSymbol: String) -> VenueSymbol {
-        let name = rawSymbol.split(separator: "/").map(Self.commonName).joined(separator: "-")
+        let name = rawSymbol.split(separator: "/").map(VenueSymbol.commonAsset).joined(separator: "-")
         return VenueSymbol(name.isEmpty ? rawSymbol : name)
-    }
-
-    private static func commonName(_ name: Substring) -> String {
-        switch name {
-        case "XBT": "BTC"
-        case "XDG": "DOGE"
-        default: String(name)
-        }
     }
 
     public func listing(_ scanner: inout JSONScanner) throws(FrameFault) -> Instrument? {
