@@ -22,6 +22,8 @@ public struct VenueClient: Sendable {
         case fetched(rawSymbol: String)
         /// No usable answer came.
         case fetchFailed(rawSymbol: String)
+        /// The venue answered that it was asked too often, or asks no more of this address, and maybe for how long.
+        case fetchRefused(rawSymbol: String, retryAfterNs: Int64?)
         case stop
     }
 
@@ -32,6 +34,8 @@ public struct VenueClient: Sendable {
         case ping
         case fetch(url: String, rawSymbol: String)
         case close
+        /// The venue will close this connection soon: open another beside it, and stop this one when that is complete.
+        case renew
         /// The books of this connection are no longer followed: tell the feed.
         case lost(MarketStatus.Reason)
         /// Call with ``Event/timer`` then; replaces what was asked before.
@@ -42,6 +46,8 @@ public struct VenueClient: Sendable {
         public var connectMostNs: Int64 = 10_000_000_000
         /// A connection is dead after this time without any frame; 0 leaves it to the venue's rules.
         public var silenceMostNs: Int64 = 0
+        /// A connection is renewed after this time; 0 leaves it to the venue's rules.
+        public var lifeMostNs: Int64 = 0
         public var fetchMostNs: Int64 = 15_000_000_000
         /// The first pause after a loss, and the longest.
         public var pauseLeastNs: Int64 = 500_000_000
@@ -50,6 +56,8 @@ public struct VenueClient: Sendable {
         public var steadyNs: Int64 = 30_000_000_000
         /// The least time between two resubscriptions of one instrument.
         public var resubscribeEveryNs: Int64 = 5_000_000_000
+        /// How much longer than its rules say a connection may stay for its successor to become complete.
+        public var renewMostNs: Int64 = 300_000_000_000
         /// Frames waiting to be sent; with more the connection is given up.
         public var outboxMost = 10_000
 
@@ -76,6 +84,8 @@ public struct VenueClient: Sendable {
     private let subscription: VenueSubscription
     private var enteredNs: Int64 = 0
     private var connectedNs: Int64 = 0
+    private var isSteady = false
+    private var isRenewing = false
     private var heardNs: Int64 = 0
     private var pingedNs: Int64 = 0
     private var pauseUntilNs: Int64 = 0
@@ -107,6 +117,7 @@ public struct VenueClient: Sendable {
         self.limits = limits
         var rules = dialect.rules
         if limits.silenceMostNs > 0 { rules.silenceMostNs = limits.silenceMostNs }
+        if limits.lifeMostNs > 0 { rules.connectionLifeNs = limits.lifeMostNs }
         self.rules = rules
     }
 
@@ -116,21 +127,31 @@ public struct VenueClient: Sendable {
     ///   - event: what happened.
     ///   - now: nanoseconds of a clock that never goes back.
     ///   - random: a random number, for the pause after a loss.
+    ///   - gate: what all connections to the venue may do together.
     ///   - effects: gets what to do, in order.
-    public mutating func handle(_ event: Event, atNs now: Int64, random: UInt64, into effects: inout [Effect]) {
+    public mutating func handle(
+        _ event: Event,
+        atNs now: Int64,
+        random: UInt64,
+        gate: inout VenueGate,
+        into effects: inout [Effect]
+    ) {
         guard state != .stopped else { return }
         switch event {
-        case .start: if state == .idle { connect(now, &effects) }
+        case .start: if state == .idle { connect(now, &gate, &effects) }
         case .connected: if state == .connecting { subscribe(now) }
-        case .heard: hear(now)
-        case .closed: if isOpen || state == .connecting { lose(.connectionLost, now, random, &effects) }
+        case .heard: hear(now, &gate)
+        case .closed: if isOpen || state == .connecting { lose(.connectionLost, now, random, &gate, &effects) }
         case .timer: break
-        case .demanded(let demand): take(demand, now, random, &effects)
+        case .demanded(let demand): take(demand, now, random, &gate, &effects)
         case .fetched(let rawSymbol): fetches.removeAll { $0.rawSymbol == rawSymbol && $0.askedNs != nil }
         case .fetchFailed(let rawSymbol): postpone(rawSymbol, now)
+        case .fetchRefused(let rawSymbol, let retryAfterNs):
+            postpone(rawSymbol, now)
+            gate.failed(atNs: now, retryAfterNs: retryAfterNs ?? 60_000_000_000)
         case .stop: return stop(&effects)
         }
-        act(now, random, &effects)
+        act(now, random, &gate, &effects)
         if event == .timer { waitUntilNs = .max }
         let next = nextNs(now)
         // What is heard only moves the end of silence: a timer that comes too early asks again, and to move it with every
@@ -145,7 +166,12 @@ public struct VenueClient: Sendable {
 
     // MARK: Coming and going
 
-    private mutating func connect(_ now: Int64, _ effects: inout [Effect]) {
+    private mutating func connect(_ now: Int64, _ gate: inout VenueGate, _ effects: inout [Effect]) {
+        if let later = gate.admitConnect(atNs: now) {
+            state = .pausing
+            pauseUntilNs = later
+            return
+        }
         state = .connecting
         enteredNs = now
         effects.append(.connect(url: dialect.url(for: subscription)))
@@ -154,24 +180,31 @@ public struct VenueClient: Sendable {
     private mutating func subscribe(_ now: Int64) {
         state = .subscribing
         (connectedNs, heardNs, pingedNs) = (now, now, now)
+        (isSteady, isRenewing) = (false, false)
         outbox = dialect.subscribeFrames(for: subscription)
         sendFromNs = now
     }
 
-    private mutating func hear(_ now: Int64) {
+    private mutating func hear(_ now: Int64, _ gate: inout VenueGate) {
         guard isOpen else { return }
         state = .live
         heardNs = now
-        if now - connectedNs >= limits.steadyNs { losses = 0 }
+        guard !isSteady, now - connectedNs >= limits.steadyNs else { return }
+        isSteady = true
+        losses = 0
+        gate.succeeded()
     }
 
     private mutating func lose(
         _ reason: MarketStatus.Reason,
         _ now: Int64,
         _ random: UInt64,
+        _ gate: inout VenueGate,
         _ effects: inout [Effect]
     ) {
         let wasOpen = isOpen
+        // A connection that stayed for long and ends is no sign of trouble.
+        if !wasOpen || !isSteady { gate.failed(atNs: now) }
         outbox = []
         fetches = []
         resubscriptions = []
@@ -188,10 +221,11 @@ public struct VenueClient: Sendable {
         _ reason: MarketStatus.Reason,
         _ now: Int64,
         _ random: UInt64,
+        _ gate: inout VenueGate,
         _ effects: inout [Effect]
     ) {
         effects.append(.close)
-        lose(reason, now, random, &effects)
+        lose(reason, now, random, &gate, &effects)
     }
 
     private mutating func stop(_ effects: inout [Effect]) {
@@ -206,6 +240,7 @@ public struct VenueClient: Sendable {
         _ demand: FeedAction.Demand,
         _ now: Int64,
         _ random: UInt64,
+        _ gate: inout VenueGate,
         _ effects: inout [Effect]
     ) {
         guard isOpen else { return }
@@ -227,7 +262,7 @@ public struct VenueClient: Sendable {
         case .send(let text):
             outbox.append(text)
         case .reconnect(let reason):
-            giveUp(reason, now, random, &effects)
+            giveUp(reason, now, random, &gate, &effects)
         case .report:
             break
         }
@@ -244,23 +279,37 @@ public struct VenueClient: Sendable {
 
     // MARK: What is due
 
-    private mutating func act(_ now: Int64, _ random: UInt64, _ effects: inout [Effect]) {
+    private mutating func act(
+        _ now: Int64,
+        _ random: UInt64,
+        _ gate: inout VenueGate,
+        _ effects: inout [Effect]
+    ) {
         switch state {
         case .connecting where now - enteredNs >= limits.connectMostNs:
-            giveUp(.connectionLost, now, random, &effects)
+            giveUp(.connectionLost, now, random, &gate, &effects)
         case .pausing where now >= pauseUntilNs:
-            connect(now, &effects)
+            connect(now, &gate, &effects)
         case .subscribing, .live:
-            keepAlive(now, random, &effects)
+            keepAlive(now, random, &gate, &effects)
         default:
             break
         }
     }
 
-    private mutating func keepAlive(_ now: Int64, _ random: UInt64, _ effects: inout [Effect]) {
-        guard now - heardNs < rules.silenceMostNs else { return giveUp(.silence, now, random, &effects) }
-        guard rules.connectionLifeNs == 0 || now - connectedNs < rules.connectionLifeNs else {
-            return giveUp(.connectionLost, now, random, &effects)
+    private mutating func keepAlive(
+        _ now: Int64,
+        _ random: UInt64,
+        _ gate: inout VenueGate,
+        _ effects: inout [Effect]
+    ) {
+        guard now - heardNs < rules.silenceMostNs else { return giveUp(.silence, now, random, &gate, &effects) }
+        if rules.connectionLifeNs > 0, now - connectedNs >= rules.connectionLifeNs {
+            guard now - connectedNs < rules.connectionLifeNs + limits.renewMostNs else {
+                return giveUp(.connectionLost, now, random, &gate, &effects)
+            }
+            if !isRenewing { effects.append(.renew) }
+            isRenewing = true
         }
         for index in resubscriptions.indices where now - resubscriptions[index].lastNs >= limits.resubscribeEveryNs {
             guard let frames = resubscriptions[index].waitingFrames else { continue }
@@ -270,7 +319,7 @@ public struct VenueClient: Sendable {
         }
         let every = limits.resubscribeEveryNs
         resubscriptions.removeAll { $0.waitingFrames == nil && now - $0.lastNs >= every }
-        guard outbox.count <= limits.outboxMost else { return giveUp(.bufferOverflow, now, random, &effects) }
+        guard outbox.count <= limits.outboxMost else { return giveUp(.bufferOverflow, now, random, &gate, &effects) }
         if rules.pingEveryNs > 0, now - pingedNs >= rules.pingEveryNs {
             pingedNs = now
             effects.append(rules.pingText.map { .send($0) } ?? .ping)
@@ -285,6 +334,10 @@ public struct VenueClient: Sendable {
         }
         for index in fetches.indices where fetches[index].askedNs == nil && fetches[index].dueNs <= now {
             guard now >= fetchFromNs else { break }
+            if let later = gate.admitFetch(atNs: now) {
+                fetchFromNs = later
+                break
+            }
             fetches[index].askedNs = now
             fetchFromNs = now + rules.snapshotEveryNs
             effects.append(.fetch(url: fetches[index].url, rawSymbol: fetches[index].rawSymbol))
@@ -300,7 +353,9 @@ public struct VenueClient: Sendable {
         case .subscribing, .live: break
         }
         var next = heardNs + rules.silenceMostNs
-        if rules.connectionLifeNs > 0 { next = min(next, connectedNs + rules.connectionLifeNs) }
+        if rules.connectionLifeNs > 0 {
+            next = min(next, connectedNs + rules.connectionLifeNs + (isRenewing ? limits.renewMostNs : 0))
+        }
         if rules.pingEveryNs > 0 { next = min(next, pingedNs + rules.pingEveryNs) }
         if !outbox.isEmpty { next = min(next, sendFromNs) }
         for resubscription in resubscriptions where resubscription.waitingFrames != nil {

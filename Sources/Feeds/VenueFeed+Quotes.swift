@@ -257,7 +257,7 @@ extension VenueFeed {
         }
     }
 
-    private func rescale(_ book: inout OrderBook, of place: Int, to units: Scales) -> Bool {
+    func rescale(_ book: inout OrderBook, of place: Int, to units: Scales) -> Bool {
         book.rescale(
             priceFactor: powerOfTen(units.price - followed[place].priceScale),
             quantityFactor: powerOfTen(units.quantity - followed[place].quantityScale),

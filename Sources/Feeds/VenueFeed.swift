@@ -167,6 +167,34 @@ public struct VenueFeed: Sendable {
         }
     }
 
+    // MARK: Beside another feed of the same instruments
+
+    /// Tells a live book whole, for listeners who had another feed's until now.
+    public mutating func restate(_ id: InstrumentID, atNs now: Int64, into sink: inout some MarketEventSink) {
+        guard let place = placeByID[id], followed[place].state == .live else { return }
+        let number = followed[place].lastID
+        sendSnapshot(place, [.last, .eventTimeMissing], eventNs: 0, receivedNs: now, sequence: number, &sink)
+    }
+
+    /// Takes the units that another feed gave an instrument; a book that does not fit them begins anew.
+    public mutating func adopt(
+        _ instrument: Instrument,
+        atNs now: Int64,
+        actions: inout [FeedAction],
+        into sink: inout some MarketEventSink
+    ) {
+        guard let place = placeByID[instrument.id] else { return }
+        let units = Scales(price: instrument.priceScale, quantity: instrument.quantityScale)
+        guard units.price >= followed[place].priceScale, units.quantity >= followed[place].quantityScale else { return }
+        var book = followed[place].book
+        let fits = rescale(&book, of: place, to: units)
+        followed[place].priceScale = units.price
+        followed[place].quantityScale = units.quantity
+        if fits { followed[place].book = book }
+        guard !fits, followed[place].state == .live else { return }
+        resync(place, .unitsChanged, atNs: now, &actions, &sink)
+    }
+
     // MARK: Frames
 
     struct Arrival {

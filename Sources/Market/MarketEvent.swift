@@ -134,6 +134,18 @@ public struct MarketStatus: Hashable, Sendable, BitwiseCopyable {
         case stale = 5
         /// The venue stopped trading.
         case halted = 6
+
+        /// As clients, logs and metrics read it.
+        public var name: String {
+            switch self {
+            case .disconnected: "disconnected"
+            case .connected: "connected"
+            case .live: "live"
+            case .resyncing: "resyncing"
+            case .stale: "stale"
+            case .halted: "halted"
+            }
+        }
     }
 
     public enum Reason: UInt8, Hashable, Sendable, CaseIterable, BitwiseCopyable {
@@ -149,6 +161,24 @@ public struct MarketStatus: Hashable, Sendable, BitwiseCopyable {
         case ringOverflow = 9
         case unitsChanged = 10
         case replayEnded = 11
+
+        /// As clients, logs and metrics read it.
+        public var name: String {
+            switch self {
+            case .none: "none"
+            case .started: "started"
+            case .gap: "gap"
+            case .checksum: "checksum"
+            case .crossed: "crossed"
+            case .silence: "silence"
+            case .connectionLost: "connection_lost"
+            case .venueRequest: "venue_request"
+            case .bufferOverflow: "buffer_overflow"
+            case .ringOverflow: "ring_overflow"
+            case .unitsChanged: "units_changed"
+            case .replayEnded: "replay_ended"
+            }
+        }
     }
 
     public var state: State

@@ -199,9 +199,9 @@ extension LegacyCodec {
 
     private static func append(_ status: MarketStatus, _ instrument: Instrument, to out: inout OutputBytes) {
         out.append(#","state":"#)
-        out.append(json: status.state.wireName)
+        out.append(json: status.state.name)
         out.append(#","reason":"#)
-        out.append(json: status.reason.wireName)
+        out.append(json: status.reason.name)
         guard status.reason == .unitsChanged else { return }
         out.append(#","instrument":"#)
         append(instrument, to: &out)
@@ -269,39 +269,5 @@ extension OutputBytes {
         var at = end
         at.put(timeNs: timeNs)
         advance(to: at)
-    }
-}
-
-extension MarketStatus.State {
-    /// As JSON clients read it.
-    var wireName: String {
-        switch self {
-        case .disconnected: "disconnected"
-        case .connected: "connected"
-        case .live: "live"
-        case .resyncing: "resyncing"
-        case .stale: "stale"
-        case .halted: "halted"
-        }
-    }
-}
-
-extension MarketStatus.Reason {
-    /// As JSON clients read it.
-    var wireName: String {
-        switch self {
-        case .none: "none"
-        case .started: "started"
-        case .gap: "gap"
-        case .checksum: "checksum"
-        case .crossed: "crossed"
-        case .silence: "silence"
-        case .connectionLost: "connection_lost"
-        case .venueRequest: "venue_request"
-        case .bufferOverflow: "buffer_overflow"
-        case .ringOverflow: "ring_overflow"
-        case .unitsChanged: "units_changed"
-        case .replayEnded: "replay_ended"
-        }
     }
 }

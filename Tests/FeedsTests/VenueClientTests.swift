@@ -5,6 +5,7 @@ import Testing
 /// A client in virtual time: effects are kept, the timer is called when it asked for.
 private struct Bench {
     var client: VenueClient
+    var gate = VenueGate()
     var now: Int64 = 0
     var random: UInt64 = 0
     var effects: [VenueClient.Effect] = []
@@ -14,10 +15,14 @@ private struct Bench {
         _ venue: String,
         channels: [VenueChannel] = [.book, .trades],
         ownChannels: [String] = [],
-        limits: VenueClient.Limits = .init()
+        limits: VenueClient.Limits = .init(),
+        failuresMost: Int = .max
     ) throws {
         let dialect = try #require(Venues.dialect(of: venue))
         let rawSymbol = venue == "kraken" ? "XBT/USD" : venue == "coinbase" ? "BTC-USD" : "BTCUSDT"
+        var gateLimits = VenueGate.Limits()
+        gateLimits.failuresMost = failuresMost
+        gate = VenueGate(gateLimits)
         let subscription = VenueSubscription(rawSymbols: [rawSymbol], channels: channels, ownChannels: ownChannels)
         client = VenueClient(dialect, subscription: subscription, limits: limits)
     }
@@ -25,7 +30,7 @@ private struct Bench {
     @discardableResult
     mutating func handle(_ event: VenueClient.Event) -> [VenueClient.Effect] {
         var new: [VenueClient.Effect] = []
-        client.handle(event, atNs: now, random: random, into: &new)
+        client.handle(event, atNs: now, random: random, gate: &gate, into: &new)
         for case .wait(let untilNs) in new { timerNs = untilNs }
         new.removeAll { if case .wait = $0 { true } else { false } }
         effects += new
@@ -218,11 +223,51 @@ struct VenueClientTests {
     func life() throws {
         var bench = try Bench("binance")
         bench.goLive()
-        for _ in 0..<86_000 where bench.client.state == .live {
+        for _ in 0..<85_998 {
             bench.pass(second)
             bench.handle(.heard)
         }
-        #expect(bench.effects.prefix(2) == [.close, .lost(.connectionLost)])
+        #expect(bench.effects == [])
+        #expect(bench.pass(second) == [.renew])
+        // Its successor is on its way; without one it goes by itself.
+        for _ in 0..<299 {
+            bench.handle(.heard)
+            #expect(bench.pass(second) == [])
+        }
+        bench.handle(.heard)
+        #expect(bench.pass(second).prefix(2) == [.close, .lost(.connectionLost)])
+    }
+
+    @Test("a venue that fails eight times in a row is left alone for a minute at least")
+    func breaker() throws {
+        var bench = try Bench("kraken", failuresMost: 8)
+        bench.handle(.start)
+        var connects = 1
+        while bench.client.losses < 8 {
+            bench.handle(.closed)
+            connects += bench.pass(60 * second).count { if case .connect = $0 { true } else { false } }
+        }
+        guard case .open(let untilNs) = bench.gate.breaker else {
+            Issue.record("the breaker is not open")
+            return
+        }
+        #expect(connects == 8)
+        #expect(bench.client.state == .pausing)
+        #expect(bench.pass(untilNs - bench.now - 1) == [])
+        #expect(bench.pass(1) == [.connect(url: "wss://ws.kraken.com")])
+    }
+
+    @Test("a venue that answers too many requests is not asked again before its time")
+    func refusedFetch() throws {
+        var bench = try Bench("binance")
+        bench.goLive()
+        bench.handle(.demanded(.fetchSnapshot(url: "a", rawSymbol: "A")))
+        bench.handle(.fetchRefused(rawSymbol: "A", retryAfterNs: 20 * second))
+        for _ in 0..<19 {
+            #expect(bench.pass(second) == [])
+            bench.handle(.heard)
+        }
+        #expect(bench.pass(second) == [.fetch(url: "a", rawSymbol: "A")])
     }
 
     @Test("reconnects when the venue asks for it, and drops what it wanted to send")

@@ -1,3 +1,5 @@
+import Feeds
+
 /// Where market data comes from; any number at once.
 package struct SourcesConfiguration: ConfigurationSection {
     package var synthetic = SyntheticConfiguration()
@@ -87,7 +89,7 @@ package struct CaptureConfiguration: ConfigurationSection {
 /// One live venue.
 package struct VenueConfiguration: ConfigurationSection {
     /// The venues whose words are understood.
-    package static let known = ["coinbase", "binance", "binance-usdm", "kraken"]
+    package static let known = Venues.all.map(\.venue)
 
     package var venue = ""
     package var url = ""
@@ -98,6 +100,10 @@ package struct VenueConfiguration: ConfigurationSection {
     package var ownChannels: [String] = []
     package var instrumentsFile = ""
     package var silenceMs = 0
+    package var connections = 1
+    package var checksum = "venue"
+    package var quietMs = 0
+    package var connectionLifeSeconds = 0
 
     package init() {}
 
@@ -126,6 +132,26 @@ package struct VenueConfiguration: ConfigurationSection {
             "silenceMs",
             .integer(0...600_000),
             "A connection without a frame for so long is given up. 0: the venue's own time, 10 to 30 s."
+        ),
+        ConfigurationKey(
+            "connections",
+            .integer(1...2),
+            "2 follows the same on two connections: what comes first counts, and one may die without a gap."
+        ),
+        ConfigurationKey(
+            "checksum",
+            .choice(["venue", "off", "count", "resync"]),
+            "What a book checksum that does not fit does. venue: as the venue's page in Docs/feeds says."
+        ),
+        ConfigurationKey(
+            "quietMs",
+            .integer(0...86_400_000),
+            "A book without news for so long is called stale, and begins anew after as long again. 0: never."
+        ),
+        ConfigurationKey(
+            "connectionLifeSeconds",
+            .integer(0...604_800),
+            "A connection is replaced after so long by one that overlaps it. 0: the venue's own time."
         ),
     ]
 

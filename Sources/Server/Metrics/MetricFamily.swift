@@ -170,6 +170,66 @@ extension MetricFamily {
         "Time from the venue's event to its receipt here.",
         labels: ["venue"]
     )
+    package static let feedLineEvents = MetricFamily(
+        "market_hub_feed_line_events_total",
+        .counter,
+        "Trades and book changes of a connection to a venue, by whether it brought them first.",
+        labels: ["venue", "line", "order"]
+    )
+    package static let feedTakeovers = MetricFamily(
+        "market_hub_feed_takeovers_total",
+        .counter,
+        "Books that one connection to a venue took over from another that lost them.",
+        labels: ["venue"]
+    )
+    package static let feedBreakerOpenings = MetricFamily(
+        "market_hub_feed_breaker_openings_total",
+        .counter,
+        "Times that a venue was left alone after failures, or because it asked for that.",
+        labels: ["venue"]
+    )
+    package static let feedChecksums = MetricFamily(
+        "market_hub_feed_checksums_total",
+        .counter,
+        "Checksums of a venue's books that were compared, by whether they fit.",
+        labels: ["venue", "outcome"]
+    )
+    package static let feedRepeats = MetricFamily(
+        "market_hub_feed_repeats_total",
+        .counter,
+        "Trades, book updates and frames of a venue that had come before.",
+        labels: ["venue", "kind"]
+    )
+    package static let feedMissedTrades = MetricFamily(
+        "market_hub_feed_missed_trades_total",
+        .counter,
+        "Trades that a venue's numbers show to be missing.",
+        labels: ["venue"]
+    )
+    package static let feedStaleBooks = MetricFamily(
+        "market_hub_feed_stale_books_total",
+        .counter,
+        "Books called stale because nothing came for too long.",
+        labels: ["venue"]
+    )
+    package static let feedLastEvent = MetricFamily(
+        "market_hub_feed_last_event_timestamp_seconds",
+        .gauge,
+        "When the last event of a venue was received, in whole seconds since 1970.",
+        labels: ["venue"]
+    )
+    package static let feedClockAhead = MetricFamily(
+        "market_hub_feed_clock_ahead_total",
+        .counter,
+        "Events that a venue dated later than they were received; their lag counts as 0.",
+        labels: ["venue"]
+    )
+    package static let feedInstruments = MetricFamily(
+        "market_hub_feed_instruments",
+        .gauge,
+        "Instruments of a venue by the state of their data.",
+        labels: ["venue", "state"]
+    )
     package static let ringDrops = MetricFamily(
         "market_hub_ring_drops_total",
         .counter,
@@ -222,7 +282,9 @@ extension MetricFamily {
         connectionsOpen, connectionsOpened, connectionsRefused, connectionsClosed, clientsBlocked, messagesReceived,
         messagesSent, bytesReceived, bytesSent, badFrames, requests, requestsFailed, subscriptions,
         pushes, deliveries, conflations, passDuration,
-        feedEvents, feedBadLines, feedGaps, feedResyncs, feedReconnects, feedLag, ringDrops,
+        feedEvents, feedBadLines, feedGaps, feedResyncs, feedReconnects, feedLag,
+        feedLineEvents, feedTakeovers, feedBreakerOpenings, feedChecksums, feedRepeats, feedMissedTrades, feedStaleBooks,
+        feedLastEvent, feedClockAhead, feedInstruments, ringDrops,
         logDrops, metricsOverflow, buildInfo,
         residentBytes, virtualBytes, openDescriptors, descriptorsMost, threads, startTime, processorSeconds,
     ]

@@ -207,40 +207,6 @@ struct RowWriter: MarketEventSink {
     }
 }
 
-extension MarketStatus.State {
-    /// As rows and documentation write it.
-    var name: String {
-        switch self {
-        case .disconnected: "disconnected"
-        case .connected: "connected"
-        case .live: "live"
-        case .resyncing: "resyncing"
-        case .stale: "stale"
-        case .halted: "halted"
-        }
-    }
-}
-
-extension MarketStatus.Reason {
-    /// As rows and documentation write it.
-    var name: String {
-        switch self {
-        case .none: "none"
-        case .started: "started"
-        case .gap: "gap"
-        case .checksum: "checksum"
-        case .crossed: "crossed"
-        case .silence: "silence"
-        case .connectionLost: "connection_lost"
-        case .venueRequest: "venue_request"
-        case .bufferOverflow: "buffer_overflow"
-        case .ringOverflow: "ring_overflow"
-        case .unitsChanged: "units_changed"
-        case .replayEnded: "replay_ended"
-        }
-    }
-}
-
 extension [UInt8] {
     fileprivate mutating func appendDecimal(_ number: Int64) {
         appendDecimal(number, scale: 0)

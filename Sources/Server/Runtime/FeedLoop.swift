@@ -85,6 +85,7 @@ package final class FeedLoop: IOLoopHandler {
             publisher.closeCandles(of: source.instruments, atNs: source.clockNs(now))
         }
         metrics.count(ringDropsInAll: publisher.droppedCount)
+        metrics.show(publisher.states)
         for source in sources { metrics.show(source) }
     }
 

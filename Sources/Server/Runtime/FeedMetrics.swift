@@ -40,6 +40,46 @@ package final class FeedMetrics {
             to: registry.counter(.feedGaps, venue)
         )
         block.add(now.resyncs - before.resyncs, to: registry.counter(.feedResyncs, venue))
+        add(now.checksumsRight - before.checksumsRight, .feedChecksums, venue, "right")
+        add(now.checksumsWrong - before.checksumsWrong, .feedChecksums, venue, "wrong")
+        add(now.repeatedTrades - before.repeatedTrades, .feedRepeats, venue, "trade")
+        add(now.repeatedUpdates - before.repeatedUpdates, .feedRepeats, venue, "book")
+        add(now.repeatedFrames - before.repeatedFrames, .feedRepeats, venue, "frame")
+        add(now.missedTrades - before.missedTrades, .feedMissedTrades, venue)
+        add(now.staleBooks - before.staleBooks, .feedStaleBooks, venue)
+    }
+
+    /// Adds what the lines of a venue were counted for.
+    func count(_ now: LineArbiter.Counters, since before: LineArbiter.Counters, venue: String) {
+        for line in 0..<LineArbiter.linesMost {
+            add(now.first[line] - before.first[line], .feedLineEvents, venue, "\(line + 1)", "first")
+            add(now.late[line] - before.late[line], .feedLineEvents, venue, "\(line + 1)", "late")
+        }
+        add(now.takeovers - before.takeovers, .feedTakeovers, venue)
+    }
+
+    func count(breakerOpenings: Int, venue: String) { add(breakerOpenings, .feedBreakerOpenings, venue) }
+
+    /// Makes no series for what never happened.
+    private func add(_ amount: Int, _ family: MetricFamily, _ venue: String) {
+        if amount != 0 { block.add(amount, to: registry.counter(family, venue)) }
+    }
+
+    private func add(_ amount: Int, _ family: MetricFamily, _ venue: String, _ second: String) {
+        if amount != 0 { block.add(amount, to: registry.counter(family, venue, second)) }
+    }
+
+    private func add(_ amount: Int, _ family: MetricFamily, _ venue: String, _ second: String, _ third: String) {
+        if amount != 0 { block.add(amount, to: registry.counter(family, venue, second, third)) }
+    }
+
+    /// Shows how many instruments of each venue are in which state.
+    func show(_ states: [String: [MarketStatus.State: Int]]) {
+        for (venue, counts) in states {
+            for state in MarketStatus.State.allCases {
+                block.set(counts[state] ?? 0, in: registry.gauge(.feedInstruments, venue, state.name))
+            }
+        }
     }
 
     func countReconnect(venue: String) { block.add(to: registry.counter(.feedReconnects, venue)) }
@@ -54,6 +94,8 @@ package final class FeedMetrics {
         private let books: CounterSlot
         private let others: CounterSlot
         private let lag: HistogramSlot
+        private let lastEvent: GaugeSlot
+        private let clockAhead: CounterSlot
         private let block: MetricBlock
 
         fileprivate init(_ name: String, _ registry: MetricRegistry, _ block: MetricBlock) {
@@ -63,6 +105,8 @@ package final class FeedMetrics {
             books = registry.counter(.feedEvents, name, "book")
             others = registry.counter(.feedEvents, name, "other")
             lag = registry.histogram(.feedLag, name)
+            lastEvent = registry.gauge(.feedLastEvent, name)
+            clockAhead = registry.counter(.feedClockAhead, name)
         }
 
         func count(_ event: MarketEvent) {
@@ -72,7 +116,9 @@ package final class FeedMetrics {
             case .bookSnapshot, .bookDelta: block.add(to: books)
             case .ticker, .candle, .status: block.add(to: others)
             }
+            block.set(Int(event.receivedNs / 1_000_000_000), in: lastEvent)
             guard event.eventNs > 0, !event.flags.contains(.historic) else { return }
+            if event.eventNs > event.receivedNs { block.add(to: clockAhead) }
             block.observe(ns: event.receivedNs - event.eventNs, in: lag)
         }
     }

@@ -122,6 +122,15 @@ package struct FeedPublisher: MarketEventSink {
         }
     }
 
+    /// How many instruments of each venue are in which state; costs a look at each.
+    var states: [String: [MarketStatus.State: Int]] {
+        var states: [String: [MarketStatus.State: Int]] = [:]
+        for stream in streams {
+            states[table[stream.instrument].venue, default: [:]][stream.status.state, default: 0] += 1
+        }
+        return states
+    }
+
     /// Whether a loop's ring is more than half full.
     package var isCrowded: Bool {
         numbered.outlets.contains { $0.ring.usedBytes > $0.ring.capacity / 2 }

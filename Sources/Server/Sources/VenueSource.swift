@@ -1,312 +1,226 @@
 import Feeds
 package import Market
-package import Transport
+import Transport
 
-/// A live venue: one WebSocket and the REST requests it needs, done as ``VenueClient`` says.
-package final class VenueSource: MarketSource, WebSocketClientHandler {
+/// A live venue: one connection, or two that bring the same, and a successor of each while it is renewed.
+///
+/// Every line follows the books by itself; ``LineArbiter`` makes one stream of them.
+package final class VenueSource: MarketSource {
     package let name: String
-    package private(set) var state = HealthState.SourceState.connecting
+    let configuration: VenueConfiguration
 
-    private let configuration: VenueConfiguration
-    private var feed: VenueFeed
-    private var client: VenueClient
+    private let dialect: any VenueDialect
+    private let subscription: VenueSubscription
+    private var problem: String?
+    /// By their numbers.
+    private var lines = [VenueLine?](repeating: nil, count: LineArbiter.linesMost)
+    /// Which line each successor is to replace, by the successor's number.
+    private var replaced: [Int: Int] = [:]
+    private var arbiter: LineArbiter
+    private var gate: VenueGate
     private weak var feedLoop: FeedLoop?
-    private var socket: ClientID?
-    private var timer: LoopTimer?
-    /// Connections tried so far.
-    private var attempts = 0
-    /// Books asked for so far.
-    private var fetches = 0
-    /// How often a lookup under way is looked at.
-    private static let lookupPauseNs: UInt64 = 5_000_000
-    private var random = SystemRandomNumberGenerator()
-    private var counted = VenueFeed.Counters()
-    /// Texts that wait until the socket takes more.
-    private var unsent: [String] = []
-    /// The name of the one connection in the feed.
-    private static let connection: UInt32 = 1
+    private var takeovers: [(instrument: InstrumentID, line: Int)] = []
+    private var renewedUnits: [Instrument] = []
+    private var counted = LineArbiter.Counters()
+    private var openingsCounted = 0
+    /// A successor that is not complete after this time leaves its place to another.
+    private static let successorMostNs: Int64 = 120_000_000_000
 
     /// Nil when the venue is not known.
     package init?(_ configuration: VenueConfiguration) {
         guard let dialect = Venues.dialect(of: configuration.venue) else { return nil }
         self.configuration = configuration
+        self.dialect = dialect
         name = "venue \(configuration.venue)"
-        feed = VenueFeed(dialect)
         let named = configuration.channels.compactMap(VenueChannel.init(rawValue:))
         let isDefault = named.isEmpty && configuration.ownChannels.isEmpty
-        let subscription = VenueSubscription(
+        subscription = VenueSubscription(
             rawSymbols: configuration.symbols,
             channels: isDefault ? [.trades, .quotes, .book] : named,
             ownChannels: configuration.ownChannels
         )
-        var limits = VenueClient.Limits()
-        limits.silenceMostNs = Int64(configuration.silenceMs) * 1_000_000
-        client = VenueClient(dialect, subscription: subscription, limits: limits)
+        arbiter = LineArbiter(numbersAreShared: dialect.rules.numbersAreShared)
+        var limits = VenueGate.Limits()
+        limits.fetchEveryNs = dialect.rules.snapshotEveryNs
+        gate = VenueGate(limits)
     }
 
-    package var instruments: [InstrumentID] { feed.instruments }
+    package var state: HealthState.SourceState {
+        if let problem { return .failed(reason: problem) }
+        let states = lines.compactMap { $0?.state }
+        return states.first { $0 == .live } ?? states.first ?? .connecting
+    }
+
+    package var instruments: [InstrumentID] {
+        var seen: Set<InstrumentID> = []
+        return lines.flatMap { $0?.feed.instruments ?? [] }.filter { seen.insert($0).inserted }
+    }
+
+    package func book(of id: InstrumentID) -> OrderBook? {
+        arbiter.leader(of: id).flatMap { lines[$0]?.feed.book(of: id) }
+    }
 
     package func start(on feedLoop: FeedLoop) {
         self.feedLoop = feedLoop
         if !configuration.instrumentsFile.isEmpty {
-            let problem = feedLoop.addInstruments(
+            problem = feedLoop.addInstruments(
                 listedIn: configuration.instrumentsFile,
-                of: feed.dialect,
+                of: dialect,
                 only: Set(configuration.symbols)
             )
             if let problem {
-                state = .failed(reason: problem)
                 feedLoop.log.error("venue-instruments-unusable", ["venue": .text(name), "problem": .text(problem)])
                 return
             }
         }
-        handle(.start)
+        for _ in 0..<configuration.connections { _ = startLine(on: feedLoop) }
     }
 
-    package func book(of id: InstrumentID) -> OrderBook? { feed.book(of: id) }
-
     package func sweep(on feedLoop: FeedLoop) {
-        var actions: [FeedAction] = []
-        feed.advance(toNs: feedLoop.clock.nowNs, actions: &actions, into: &feedLoop.publisher)
-        take(actions)
+        for line in lines { line?.sweep(on: feedLoop) }
+        renew(on: feedLoop)
         count(on: feedLoop)
     }
 
-    // MARK: The socket
+    /// As the log calls a line; a single one needs no number.
+    func lineName(_ line: Int) -> String { line == 0 ? name : "\(name) line \(line + 1)" }
 
-    package func opened(_ socket: ClientID, on loop: IOLoop) {
-        guard socket == self.socket else { return }
-        feedLoop?.log.info("venue-connected", ["venue": .text(name)])
-        handle(.connected)
-    }
+    // MARK: Lines
 
-    package func received(
-        _ message: UnsafeRawBufferPointer,
-        isText: Bool,
-        from socket: ClientID,
-        on loop: IOLoop
-    ) {
-        guard socket == self.socket, let feedLoop else { return }
-        handle(.heard)
-        // It may have been the moment to leave this connection.
-        guard socket == self.socket else { return }
-        var table = feedLoop.publisher.table
-        var actions: [FeedAction] = []
-        do throws(FrameFault) {
-            try feed.receive(
-                message,
-                connection: Self.connection,
-                atNs: feedLoop.clock.nowNs,
-                instruments: &table,
-                actions: &actions,
-                into: &feedLoop.publisher
-            )
-        } catch {
-            feedLoop.log.warning("venue-bad-frame", ["venue": .text(name), "problem": .text(error.description)])
+    /// - Returns: the line's number; nil when all are taken.
+    private func startLine(on feedLoop: FeedLoop) -> Int? {
+        guard let number = lines.firstIndex(where: { $0 == nil }) else { return nil }
+        var limits = VenueFeed.Limits()
+        limits.quietMostNs = Int64(configuration.quietMs) * 1_000_000
+        var feed = VenueFeed(dialect, limits: limits)
+        switch configuration.checksum {
+        case "off": feed.checksumRule = .ignore
+        case "count": feed.checksumRule = .count
+        case "resync": feed.checksumRule = .resync
+        default: break
         }
-        state = client.state == .live ? .live : .connecting
-        take(actions)
+        var clientLimits = VenueClient.Limits()
+        clientLimits.silenceMostNs = Int64(configuration.silenceMs) * 1_000_000
+        clientLimits.lifeMostNs = Int64(configuration.connectionLifeSeconds) * 1_000_000_000
+        let client = VenueClient(dialect, subscription: subscription, limits: clientLimits)
+        let line = VenueLine(number, of: self, feed, client, on: feedLoop)
+        lines[number] = line
+        line.start()
+        return number
     }
 
-    package func ponged(_ payload: UnsafeRawBufferPointer, from socket: ClientID, on loop: IOLoop) {
-        guard socket == self.socket else { return }
-        handle(.heard)
+    /// Ends a line; what it alone had is told lost.
+    private func end(_ number: Int) {
+        guard let line = lines[number] else { return }
+        line.stop()
+        arbiter.end(number)
+        lines[number] = nil
+        replaced[number] = nil
     }
 
-    package func writable(_ socket: ClientID, on loop: IOLoop) {
-        guard socket == self.socket, let feedLoop else { return }
-        sendUnsent(on: feedLoop)
-    }
-
-    package func closed(_ socket: ClientID, reason: String, on loop: IOLoop) {
-        guard socket == self.socket else { return }
-        self.socket = nil
-        unsent = []
-        state = .failed(reason: reason)
-        feedLoop?.log.warning("venue-connection-lost", ["venue": .text(name), "reason": .text(reason)])
-        feedLoop?.metrics.countReconnect(venue: configuration.venue)
-        handle(.closed)
-    }
-
-    // MARK: What the client wants done
-
-    private func handle(_ event: VenueClient.Event) {
-        guard let feedLoop else { return }
-        var effects: [VenueClient.Effect] = []
-        client.handle(event, atNs: HubClock.monotonicNs, random: random.next(), into: &effects)
-        for effect in effects { perform(effect, on: feedLoop) }
-    }
-
-    private func take(_ actions: [FeedAction]) {
-        for action in actions {
-            if case .report(let refusal) = action.demand {
-                feedLoop?.log.warning("venue-refused", ["venue": .text(name), "refusal": .text(refusal)])
+    /// Starts successors of lines that the venue will close, and ends lines whose successor is complete.
+    private func renew(on feedLoop: FeedLoop) {
+        for (number, line) in lines.enumerated() where line?.wantsSuccessor == true {
+            guard !replaced.values.contains(number), let successor = startLine(on: feedLoop) else { continue }
+            replaced[successor] = number
+        }
+        for (successor, old) in replaced {
+            guard let line = lines[successor], let oldLine = lines[old] else {
+                replaced[successor] = nil
+                continue
             }
-            handle(.demanded(action.demand))
-        }
-    }
-
-    private func perform(_ effect: VenueClient.Effect, on feedLoop: FeedLoop) {
-        switch effect {
-        case .connect(let url): connect(url, on: feedLoop)
-        case .send(let text):
-            unsent.append(text)
-            sendUnsent(on: feedLoop)
-        case .ping:
-            if let socket { _ = feedLoop.loop?.ping(socket, payload: []) }
-        case .fetch(let url, let rawSymbol): fetch(url, rawSymbol, on: feedLoop)
-        case .close:
-            state = .connecting
-            if let socket {
-                feedLoop.loop?.close(socket)
-                feedLoop.metrics.countReconnect(venue: configuration.venue)
-            }
-            socket = nil
-            unsent = []
-        case .lost(let reason):
-            feedLoop.log.warning("venue-books-lost", ["venue": .text(name), "reason": "\(reason)"])
-            feed.disconnected(
-                Self.connection,
-                reason: reason,
-                atNs: feedLoop.clock.nowNs,
-                into: &feedLoop.publisher
-            )
-        case .wait(let untilNs):
-            timer?.cancel()
-            let delay = UInt64(max(0, untilNs - HubClock.monotonicNs))
-            timer = feedLoop.loop?.after(delay) { [weak self] in self?.handle(.timer) }
-        }
-    }
-
-    /// Hands texts over in order until the socket takes no more.
-    private func sendUnsent(on feedLoop: FeedLoop) {
-        guard let socket, let loop = feedLoop.loop else { return }
-        while let text = unsent.first, loop.send(text: text, to: socket) != .refused { unsent.removeFirst() }
-    }
-
-    private func connect(_ url: String, on feedLoop: FeedLoop) {
-        state = .connecting
-        guard let address = WebAddress(url)?.moved(to: WebAddress(configuration.url)) else {
-            state = .failed(reason: "\(url) is no address")
-            return
-        }
-        feedLoop.log.info("venue-connecting", ["venue": .text(name), "host": .text(address.host)])
-        attempts += 1
-        let attempt = attempts
-        lookUp(address, turn: attempts, on: feedLoop) { [weak self, weak feedLoop] found in
-            // Given up meanwhile, or tried again.
-            guard let self, let feedLoop, attempt == attempts, socket == nil, client.state == .connecting else {
-                return
-            }
-            switch found {
-            case .success(let server): open(server, on: feedLoop)
-            case .failure(let failure):
-                state = .failed(reason: failure.reason)
-                feedLoop.log.warning("venue-not-found", ["venue": .text(name), "reason": .text(failure.reason)])
-                handle(.closed)
+            if line.client.state == .live, isComplete(successor, like: oldLine) {
+                feedLoop.log.info("venue-renewed", ["venue": .text(name), "line": "\(successor + 1)"])
+                replaced[successor] = nil
+                end(old)
+            } else if HubClock.monotonicNs - line.startedNs > Self.successorMostNs {
+                feedLoop.log.warning("venue-renewal-late", ["venue": .text(name), "line": "\(successor + 1)"])
+                end(successor)
             }
         }
     }
 
-    private func open(_ server: ServerAddress, on feedLoop: FeedLoop) {
-        var settings = WebSocketClientSettings(server: server)
-        if !configuration.caFile.isEmpty { settings.authoritiesPath = configuration.caFile }
-        socket = feedLoop.loop?.connect(settings, handler: self)
+    private func isComplete(_ line: Int, like old: VenueLine) -> Bool {
+        old.feed.instruments.allSatisfy { !arbiter.hasBook(old.number, of: $0) || arbiter.hasBook(line, of: $0) }
     }
 
-    private struct LookupFailure: Error {
-        var reason: String
+    /// A line's connection is gone; with a successor under way it need not come back.
+    func lost(_ number: Int) {
+        guard let successor = replaced.first(where: { $0.value == number })?.key else { return }
+        replaced[successor] = nil
+        // Not within the line's own work.
+        feedLoop?.loop?.after(0) { [weak self] in self?.end(number) }
     }
 
-    /// Finds the address of a server without holding up the feed thread; `done` may be called at once.
-    ///
-    /// Of several addresses each turn takes the next.
-    private func lookUp(
-        _ address: WebAddress,
-        turn: Int,
-        on feedLoop: FeedLoop,
-        done: @escaping (Result<ServerAddress, LookupFailure>) -> Void
-    ) {
-        guard !NameLookup.isAddress(address.host) else { return done(.success(address.server)) }
-        look(at: NameLookup(host: address.host), of: address, turn: turn, on: feedLoop, done: done)
+    func withGate(_ body: (inout VenueGate) -> Void) { body(&gate) }
+
+    // MARK: Events of lines
+
+    /// Judges an event of a line and passes it on, or not.
+    func receive(_ event: MarketEvent, levels: Span<LevelChange>, from line: Int, on feedLoop: FeedLoop) {
+        var event = event
+        switch arbiter.judge(&event, from: line) {
+        case .pass: feedLoop.publisher.receive(event, levels: levels)
+        case .drop: break
+        case .takeOver(let other, let isSeamless): if !isSeamless { takeovers.append((event.instrument, other)) }
+        }
     }
 
-    private func look(
-        at lookup: NameLookup,
-        of address: WebAddress,
-        turn: Int,
-        on feedLoop: FeedLoop,
-        done: @escaping (Result<ServerAddress, LookupFailure>) -> Void
-    ) {
-        switch lookup.answer {
-        case .addresses(let addresses):
-            var server = address.server
-            server.address = addresses[turn % addresses.count]
-            done(.success(server))
-        case .failed(let reason):
-            done(.failure(LookupFailure(reason: "\(address.host): \(reason)")))
-        case nil:
-            feedLoop.loop?.after(Self.lookupPauseNs) { [weak self, weak feedLoop] in
-                if let self, let feedLoop { look(at: lookup, of: address, turn: turn, on: feedLoop, done: done) }
+    func learn(_ instrument: Instrument, on feedLoop: FeedLoop) {
+        if instrument.id.index < feedLoop.publisher.table.all.count {
+            let known = feedLoop.publisher.table[instrument.id]
+            if known.priceScale != instrument.priceScale || known.quantityScale != instrument.quantityScale {
+                renewedUnits.append(instrument)
             }
         }
+        feedLoop.publisher.learn(instrument)
     }
 
-    private func fetch(_ url: String, _ rawSymbol: String, on feedLoop: FeedLoop) {
-        guard let address = WebAddress(url)?.moved(to: WebAddress(configuration.restUrl)) else {
-            return handle(.fetchFailed(rawSymbol: rawSymbol))
-        }
-        let asked = socket
-        fetches += 1
-        lookUp(address, turn: fetches, on: feedLoop) { [weak self, weak feedLoop] found in
-            guard let self, let feedLoop, socket == asked else { return }
-            guard case .success(let server) = found else { return handle(.fetchFailed(rawSymbol: rawSymbol)) }
-            var fetch = HTTPFetch(server: server)
-            if !configuration.caFile.isEmpty { fetch.authoritiesPath = configuration.caFile }
-            feedLoop.loop?.fetch(fetch) { [weak self] result in
-                // An answer for a connection that is gone would not fit the new one's updates.
-                guard let self, socket == asked else { return }
-                fetched(result, rawSymbol)
+    /// Does what a line's work has left to do: books of lines that took over, units for the others.
+    func settle(after line: Int) {
+        guard !takeovers.isEmpty || !renewedUnits.isEmpty, let feedLoop else { return }
+        let (instruments, moved) = (renewedUnits, takeovers)
+        (renewedUnits, takeovers) = ([], [])
+        for instrument in instruments {
+            for other in lines where other?.number != line { other?.adopt(instrument, on: feedLoop) }
+            // Clients have heard of new units, and need the book in them from whoever leads.
+            if let leader = arbiter.leader(of: instrument.id), leader != line {
+                lines[leader]?.restate(instrument.id, on: feedLoop)
             }
         }
+        for (instrument, leader) in moved {
+            feedLoop.log.info("venue-line-took-over", ["venue": .text(name), "line": "\(leader + 1)"])
+            lines[leader]?.restate(instrument, on: feedLoop)
+        }
     }
 
-    private func fetched(_ result: Result<HTTPFetchReply, ClientFailure>, _ rawSymbol: String) {
-        guard let feedLoop else { return }
-        guard case .success(let reply) = result, reply.status == 200 else {
-            feedLoop.log.warning(
-                "venue-snapshot-failed",
-                ["venue": .text(name), "symbol": .text(rawSymbol), "problem": "\(result)"]
-            )
-            return handle(.fetchFailed(rawSymbol: rawSymbol))
-        }
-        var table = feedLoop.publisher.table
-        var actions: [FeedAction] = []
-        var isUsed = true
-        do throws(FrameFault) {
-            try reply.body.withUnsafeBytes { body in
-                Result { () throws(FrameFault) in
-                    try feed.receiveSnapshot(
-                        body,
-                        rawSymbol: rawSymbol,
-                        connection: Self.connection,
-                        atNs: feedLoop.clock.nowNs,
-                        instruments: &table,
-                        actions: &actions,
-                        into: &feedLoop.publisher
-                    )
-                }
-            }.get()
-        } catch {
-            isUsed = false
-            feedLoop.log.warning("venue-bad-snapshot", ["venue": .text(name), "problem": .text(error.description)])
-        }
-        handle(isUsed ? .fetched(rawSymbol: rawSymbol) : .fetchFailed(rawSymbol: rawSymbol))
-        take(actions)
-    }
+    // MARK: Figures
 
     private func count(on feedLoop: FeedLoop) {
-        feedLoop.metrics.count(feed.counters, since: counted, venue: configuration.venue)
-        counted = feed.counters
+        let now = arbiter.counters
+        feedLoop.metrics.count(now, since: counted, venue: configuration.venue)
+        counted = now
+        feedLoop.metrics.count(breakerOpenings: gate.openings - openingsCounted, venue: configuration.venue)
+        if gate.openings > openingsCounted {
+            feedLoop.log.warning("venue-left-alone", ["venue": .text(name), "breaker": "\(gate.breaker)"])
+        }
+        openingsCounted = gate.openings
     }
+}
+
+/// Where a line's feed sends its events.
+struct LineSink: MarketEventSink {
+    private let line: Int
+    private unowned let source: VenueSource
+    private unowned let feedLoop: FeedLoop
+
+    init(_ line: Int, _ source: VenueSource, _ feedLoop: FeedLoop) {
+        (self.line, self.source, self.feedLoop) = (line, source, feedLoop)
+    }
+
+    mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
+        source.receive(event, levels: levels, from: line, on: feedLoop)
+    }
+
+    mutating func learn(_ instrument: Instrument) { source.learn(instrument, on: feedLoop) }
 }
