@@ -12,9 +12,10 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -111,12 +112,17 @@ class Gate:
     def __init__(self, target: int) -> None:
         self._target = target
         self._is_open = threading.Event()
+        self._joined: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def open(self) -> None:
         self._is_open.set()
+
+    def cut_first(self) -> None:
+        """Kills the connection that came first, as a lost line does: without a word."""
+        self._joined[0].shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._is_open.set()
@@ -138,6 +144,7 @@ class Gate:
         except OSError:
             client.close()
             return
+        self._joined.append(client)
         threading.Thread(target=self._copy, args=(venue, client), daemon=True).start()
         self._copy(client, venue)
 
@@ -200,6 +207,7 @@ class Stage:
     hub: Hub
     client: Enhanced
     players: list[Any]
+    gates: list[Gate]
     trades: dict[tuple[str, str], list[tuple[Any, ...]]] = field(default_factory=dict)
     statuses: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
@@ -315,7 +323,7 @@ def follow(
             client = Enhanced(hub)
             stack.callback(client.socket.close)
             client.ask(connect={"client": "test_venues", "pass_ms": 10})
-            stage = Stage(hub, client, players)
+            stage = Stage(hub, client, players, gates)
             client.subscribe("trades", "*", delivery=1)
             client.subscribe("status", "*", delivery=1)
             for gate in gates:
@@ -391,6 +399,63 @@ def test_garbage_is_counted_and_harms_nothing(follow: Callable[..., Stage], capt
     complaints = [event["venue"] for event in stage.hub.log_events if event["event"] == "venue-bad-frame"]
     for one in SMALL:
         assert complaints.count(f"venue {one.venue}") >= 3, one.venue
+
+
+@pytest.mark.parametrize("kind", PLAYERS)
+def test_two_connections_bring_every_trade_once_and_one_may_die_without_a_gap(
+    follow: Callable[..., Stage], captures: Path, kind: str
+) -> None:
+    # Kraken's trades have no names: of those only the leading line's count, and some may be lost with it.
+    recordings = [replace(one, speed=4) for one in SMALL if one.venue != "kraken"]
+    stage = follow(kind, recordings, connections=2)
+    trades = {name: rows for one in recordings for name, rows in golden_trades(captures, one).items()}
+    books = {symbol: book for one in recordings for symbol, book in golden_books(captures, one).items()}
+    complete = [
+        f'market_hub_feed_line_books{{venue="{one.venue}",line="{line}"}} {len(golden_books(captures, one))}\n'
+        for one in recordings
+        for line in (1, 2)
+    ]
+    stage.listen(lambda: all(line in metrics(stage.hub) for line in complete), "all books on both connections")
+    heard = sum(map(len, stage.trades.values()))
+    assert heard < sum(map(len, trades.values())), "nothing is left to be missed"
+    for gate in stage.gates:
+        gate.cut_first()
+    stage.listen(
+        lambda: all(len(stage.trades.get(name, [])) >= len(golden) for name, golden in trades.items()), "all trades"
+    )
+    stage.await_books(books)
+    for name, golden in trades.items():
+        assert sorted(stage.trades[name]) == sorted(golden), name
+    for symbol in books:
+        # Never anything but on the way up.
+        assert "disconnected" not in [state for state, _ in stage.statuses[symbol]][1:], symbol
+    reconnects = [f'market_hub_feed_reconnects_total{{venue="{one.venue}"}} 1\n' for one in recordings]
+    # Figures are gathered once a second.
+    stage.listen(lambda: all(line in metrics(stage.hub) for line in reconnects), "the cuts in the metrics")
+
+
+def test_a_connection_is_replaced_before_the_venue_closes_it(
+    follow: Callable[..., Stage], captures: Path
+) -> None:
+    recordings = [one for one in SMALL if one.venue in ("coinbase", "kraken")]
+    stage = follow("market-hub venue", recordings, connectionLifeSeconds=5)
+    books = {symbol: book for one in recordings for symbol, book in golden_books(captures, one).items()}
+    stage.await_books(books)
+
+    def renewed() -> bool:
+        names = {event["venue"] for event in stage.hub.log_events if event["event"] == "venue-renewed"}
+        return len(names) == len(recordings)
+
+    stage.listen(renewed, "a successor of each connection")
+    stage.await_books(books)
+    for symbol in books:
+        states = [state for state, _ in stage.statuses[symbol]]
+        assert set(states[states.index("live") :]) == {"live"}, f"{symbol}: {states}"
+
+
+def metrics(hub: Hub) -> str:
+    with urllib.request.urlopen(f"{hub.admin_url}/metrics", timeout=SECONDS_MOST) as answer:
+        return answer.read().decode()
 
 
 def expect_recovery(stage: Stage, captures: Path, reason: str) -> None:

@@ -176,6 +176,12 @@ extension MetricFamily {
         "Trades and book changes of a connection to a venue, by whether it brought them first.",
         labels: ["venue", "line", "order"]
     )
+    package static let feedLineBooks = MetricFamily(
+        "market_hub_feed_line_books",
+        .gauge,
+        "Books that a connection to a venue has complete now.",
+        labels: ["venue", "line"]
+    )
     package static let feedTakeovers = MetricFamily(
         "market_hub_feed_takeovers_total",
         .counter,
@@ -283,7 +289,7 @@ extension MetricFamily {
         messagesSent, bytesReceived, bytesSent, badFrames, requests, requestsFailed, subscriptions,
         pushes, deliveries, conflations, passDuration,
         feedEvents, feedBadLines, feedGaps, feedResyncs, feedReconnects, feedLag,
-        feedLineEvents, feedTakeovers, feedBreakerOpenings, feedChecksums, feedRepeats, feedMissedTrades, feedStaleBooks,
+        feedLineEvents, feedLineBooks, feedTakeovers, feedBreakerOpenings, feedChecksums, feedRepeats, feedMissedTrades, feedStaleBooks,
         feedLastEvent, feedClockAhead, feedInstruments, ringDrops,
         logDrops, metricsOverflow, buildInfo,
         residentBytes, virtualBytes, openDescriptors, descriptorsMost, threads, startTime, processorSeconds,

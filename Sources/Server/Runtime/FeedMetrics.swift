@@ -58,6 +58,10 @@ package final class FeedMetrics {
         add(now.takeovers - before.takeovers, .feedTakeovers, venue)
     }
 
+    func show(books: Int, ofLine line: Int, venue: String) {
+        block.set(books, in: registry.gauge(.feedLineBooks, venue, "\(line + 1)"))
+    }
+
     func count(breakerOpenings: Int, venue: String) { add(breakerOpenings, .feedBreakerOpenings, venue) }
 
     /// Makes no series for what never happened.

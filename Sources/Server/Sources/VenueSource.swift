@@ -23,6 +23,7 @@ package final class VenueSource: MarketSource {
     private var renewedUnits: [Instrument] = []
     private var counted = LineArbiter.Counters()
     private var openingsCounted = 0
+    private var booksShown = [Int](repeating: 0, count: LineArbiter.linesMost)
     /// A successor that is not complete after this time leaves its place to another.
     private static let successorMostNs: Int64 = 120_000_000_000
 
@@ -197,6 +198,10 @@ package final class VenueSource: MarketSource {
     // MARK: Figures
 
     private func count(on feedLoop: FeedLoop) {
+        for (number, line) in lines.enumerated() where line != nil || booksShown[number] > 0 {
+            booksShown[number] = line?.feed.instruments.count { arbiter.hasBook(number, of: $0) } ?? 0
+            feedLoop.metrics.show(books: booksShown[number], ofLine: number, venue: configuration.venue)
+        }
         let now = arbiter.counters
         feedLoop.metrics.count(now, since: counted, venue: configuration.venue)
         counted = now
