@@ -151,6 +151,7 @@ extension Hub {
         case .bookDelta: flags.remove(.snapshot)
         default: break
         }
+        flags.formUnion(doubt(about: key))
         return Push(
             topic: id,
             format: key.format,
@@ -166,6 +167,16 @@ extension Hub {
             levels: levels,
             checksum: nil
         )
+    }
+
+    /// What is known to be wrong with the present value of a book or price; whoever joins now is told at once.
+    private func doubt(about key: Topic.Key) -> EventFlags {
+        guard key.view.channel == .book || key.view.channel == .ticker else { return [] }
+        return switch states[key.instrument.index].status.state {
+        case .resyncing: .maybeBadBook
+        case .stale, .disconnected: .stale
+        case .connected, .live, .halted: []
+        }
     }
 
     /// Notes who gets the pushes from `first` on.

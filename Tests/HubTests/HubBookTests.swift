@@ -26,6 +26,26 @@ struct BookDeliveryTests {
         #expect(heard[1].push.sequence == 2)
     }
 
+    @Test(
+        "are marked while they are known to be wrong or old, also for who joins then",
+        arguments: [
+            (.live, []), (.halted, []), (.resyncing, .maybeBadBook), (.stale, .stale), (.disconnected, .stale),
+        ] as [(MarketStatus.State, EventFlags)]
+    )
+    func doubt(state: MarketStatus.State, flag: EventFlags) throws {
+        var exchange = Exchange("BTC-USD")
+        exchange.snapshot(bids: [(99, 1)], asks: [(101, 1)])
+        exchange.status(state, .gap)
+        let client = exchange.open()
+        for channel in [Channel.book, .ticker] { exchange.subscribe(client, channel, "BTC-USD") }
+        exchange.change(bids: [(98, 1)])
+        exchange.quote(97, 102)
+        exchange.run()
+        let marks = exchange.clients[client].heard.map { $0.push.flags.intersection([.maybeBadBook, .stale]) }
+        #expect(marks.count == 4)
+        #expect(marks.allSatisfy { $0 == flag })
+    }
+
     @Test("under EVERY have a push an event, and a checksum on snapshots and once a pass")
     func everyBook() {
         var exchange = Exchange("BTC-USD")
