@@ -1,9 +1,11 @@
 // How fast venue messages become books, next to the same work done with simdjson in C++.
 //
-//     bench-normalize PAYLOADS parse|book VENUE ROUNDS
+//     bench-normalize PAYLOADS parse|book|steady VENUE ROUNDS
 //
 // PAYLOADS holds one message a line, without the capture's envelope. Prints the best round. `parse` makes venue messages;
-// `book` is the whole way of a live connection: messages, continuity, units, books, events to a sink that counts.
+// `book` is the whole way of a live connection: messages, continuity, units, books, events to a sink that counts. `steady`
+// is the same with a look at the clock around each message of the second half, when all memory is there: it prints the
+// distribution of these times, and how often memory was asked for, when a counter was preloaded (feeds/count_malloc.c).
 
 import Feeds
 import Glibc
@@ -30,6 +32,10 @@ func readFile(_ path: String) -> [UInt8]? {
         bytes.append(contentsOf: chunk[..<count])
     }
 }
+
+/// Of `feeds/count_malloc.c`, where that was preloaded.
+let allocationCount: (@convention(c) () -> UInt64)? = dlsym(nil, "market_hub_allocation_count")
+    .map { unsafeBitCast($0, to: (@convention(c) () -> UInt64).self) }
 
 func nowNs() -> Int64 {
     var time = timespec()
@@ -79,9 +85,9 @@ func seed(
 
 let arguments = CommandLine.arguments
 guard arguments.count == 5, let dialect = Venues.dialect(of: arguments[3]), let rounds = Int(arguments[4]),
-    ["parse", "book"].contains(arguments[2])
+    ["parse", "book", "steady"].contains(arguments[2])
 else {
-    print("usage: bench-normalize PAYLOADS parse|book VENUE ROUNDS")
+    print("usage: bench-normalize PAYLOADS parse|book|steady VENUE ROUNDS")
     exit(2)
 }
 guard let bytes = readFile(arguments[1]) else {
@@ -95,7 +101,8 @@ for (index, byte) in bytes.enumerated() where byte == UInt8(ascii: "\n") {
     start = index + 1
 }
 let byteCount = lines.reduce(0) { $0 + $1.count }
-let isBook = arguments[2] == "book"
+let isSteady = arguments[2] == "steady"
+let isBook = arguments[2] == "book" || isSteady
 var (bestNs, sum, events, faults) = (Int64.max, UInt64(0), 0, 0)
 let isRequested = dialect.snapshotURL(rawSymbol: "X") != nil
 
@@ -111,7 +118,36 @@ bytes.withUnsafeBytes { all in
         (sum, faults) = (0, 0)
         seed(&feed, &instruments, &sink, bodies)
         let startNs = nowNs()
-        if isBook {
+        if isSteady {
+            let half = payloads.count / 2
+            var times = [Int64](repeating: 0, count: payloads.count - half)
+            var allocatedBefore: UInt64 = 0
+            for (place, payload) in payloads.enumerated() {
+                if place == half { allocatedBefore = allocationCount?() ?? 0 }
+                let before = nowNs()
+                do throws(FrameFault) {
+                    try feed.receive(
+                        payload,
+                        connection: 1,
+                        atNs: 1,
+                        instruments: &instruments,
+                        actions: &actions,
+                        into: &sink
+                    )
+                } catch {
+                    faults += 1
+                }
+                if place >= half { times[place - half] = nowNs() - before }
+            }
+            let allocations = (allocationCount?() ?? 0) - allocatedBefore
+            times.sort()
+            func quantile(_ part: Double) -> Int64 { times[min(times.count - 1, Int(Double(times.count) * part))] }
+            (sum, events) = (sink.sum, sink.events)
+            print(
+                "steady \(times.count) messages p50 \(quantile(0.5)) ns p99 \(quantile(0.99)) ns p99.9 \(quantile(0.999)) ns "
+                    + "max \(times.last ?? 0) ns allocations \(allocationCount == nil ? "uncounted" : "\(allocations)")"
+            )
+        } else if isBook {
             for payload in payloads {
                 do throws(FrameFault) {
                     try feed.receive(

@@ -87,6 +87,7 @@ final class WebSocketClient: ClientConnection {
         switch failure {
         case .timedOut where !wasOpened: "no connection within \(settings.connectTimeoutSeconds) s"
         case .refused(let message): message
+        case .tooLarge(let bytesMost): "a message was too long, more than \(bytesMost) bytes"
         default: closing ?? (wasOpened ? "connection lost" : "no connection")
         }
     }

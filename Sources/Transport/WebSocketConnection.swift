@@ -147,6 +147,7 @@ extension IOLoop {
         guard sockets[id].phase == .open else { return }
         let announced = bytes.count + lws_remaining_packet_payload(wsi)
         guard sockets[id].assembly.count + announced <= sockets[id].messageBytesMost else {
+            sockets[id].client?.failure = .tooLarge(bytesMost: sockets[id].messageBytesMost)
             close(id, code: 1009, reason: "a message may have at most \(sockets[id].messageBytesMost) bytes")
             return
         }

@@ -29,6 +29,9 @@ final class VenueLine: WebSocketClientHandler {
     private static let lookupPauseNs: UInt64 = 5_000_000
     private var random = SystemRandomNumberGenerator()
     private var counted = VenueFeed.Counters()
+    private var budget = FaultBudget()
+    /// A venue that was cut off is left alone for so long.
+    private static let cutOffNs: Int64 = 300_000_000_000
     /// Texts that wait until the socket takes more.
     private var unsent: [String] = []
     /// The name of the one connection in the feed.
@@ -116,10 +119,27 @@ final class VenueLine: WebSocketClientHandler {
                 )
             }
         } catch {
-            feedLoop.log.warning("venue-bad-frame", ["venue": .text(name), "problem": .text(error.description)])
+            guard isTolerable(error, on: feedLoop) else { return }
         }
         state = client.state == .live ? .live : .connecting
         take(actions)
+    }
+
+    /// Reports a frame that was not understood; leaves a venue that sends too many of them.
+    private func isTolerable(_ fault: FrameFault, on feedLoop: FeedLoop) -> Bool {
+        switch budget.spend(fault, atNs: HubClock.monotonicNs) {
+        case .keepQuiet: return true
+        case .report(let untold):
+            var values: KeyedLogValues = ["venue": .text(name), "problem": .text(fault.description)]
+            if untold > 0 { values.pairs.append(KeyedLogValues.Pair(name: "untold", value: .count(untold))) }
+            feedLoop.log.warning("venue-bad-frame", values)
+            return true
+        case .cutOff:
+            feedLoop.log.error("venue-cut-off", ["venue": .text(name), "problem": .text(fault.description)])
+            source.withGate { $0.failed(atNs: HubClock.monotonicNs, retryAfterNs: Self.cutOffNs) }
+            handle(.demanded(.reconnect(.bufferOverflow)))
+            return false
+        }
     }
 
     func ponged(_ payload: UnsafeRawBufferPointer, from socket: ClientID, on loop: IOLoop) {

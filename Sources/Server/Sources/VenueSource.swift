@@ -207,7 +207,13 @@ package final class VenueSource: MarketSource {
         counted = now
         feedLoop.metrics.count(breakerOpenings: gate.openings - openingsCounted, venue: configuration.venue)
         if gate.openings > openingsCounted {
-            feedLoop.log.warning("venue-left-alone", ["venue": .text(name), "breaker": "\(gate.breaker)"])
+            var values: KeyedLogValues = ["venue": .text(name)]
+            if case .open(let untilNs) = gate.breaker {
+                values.pairs.append(
+                    .init(name: "seconds", value: .count((untilNs - HubClock.monotonicNs) / 1_000_000_000))
+                )
+            }
+            feedLoop.log.warning("venue-left-alone", values)
         }
         openingsCounted = gate.openings
     }
