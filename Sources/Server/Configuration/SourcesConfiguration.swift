@@ -1,4 +1,4 @@
-import Feeds
+internal import Feeds
 
 /// Where market data comes from; any number at once.
 package struct SourcesConfiguration: ConfigurationSection {
