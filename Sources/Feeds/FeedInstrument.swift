@@ -25,6 +25,8 @@ struct FeedInstrument: Sendable {
     var state = BookState.empty
     /// The venue's number of the last change in the book.
     var lastID: UInt64 = 0
+    /// The venue's time of that change; 0 where it gave none.
+    var lastEventNs: Int64 = 0
     /// No update was applied since the snapshot: the rule for the first one holds.
     var awaitsFirst = false
     var waiting = WaitingUpdates()
@@ -90,6 +92,7 @@ struct FeedInstrument: Sendable {
         waiting = WaitingUpdates()
         awaitsFirst = false
         lastID = 0
+        lastEventNs = 0
         crossedSinceNs = 0
     }
 }

@@ -114,6 +114,7 @@ extension VenueFeed {
         followed[place].book.truncate(.ask, to: depth)
         followed[place].state = .live
         followed[place].lastID = message.lastID
+        followed[place].lastEventNs = message.eventNs
         followed[place].awaitsFirst = rules.book.isRequested
         followed[place].crossedSinceNs = 0
         followed[place].heardNs = arrival.receivedNs
@@ -253,7 +254,7 @@ extension VenueFeed {
             counters.unusedUpdates += 1
             return
         }
-        switch continuity(of: message, after: followed[place].lastID, isFirst: followed[place].awaitsFirst) {
+        switch continuity(of: message, after: followed[place]) {
         case .follows: break
         case .isKnown:
             counters.repeatedUpdates += 1
@@ -274,6 +275,7 @@ extension VenueFeed {
         if followed[place].isStale { endStaleness(place, atNs: arrival.receivedNs, &sink) }
         let depth = min(message.depth ?? limits.levelsMost, limits.levelsMost)
         let top = followed[place].apply(&changes, depthMost: depth, lastID: message.lastID)
+        followed[place].lastEventNs = message.eventNs
         counters.bookUpdates += 1
         var flags = flags(eventNs: message.eventNs)
         guard compareChecksum(message, place, &flags) else {
@@ -291,7 +293,8 @@ extension VenueFeed {
         watchCrossing(place, top, atNs: arrival.receivedNs, &actions, &sink)
     }
 
-    private func continuity(of message: VenueBook, after last: UInt64, isFirst: Bool) -> Continuity {
+    private func continuity(of message: VenueBook, after known: borrowing FeedInstrument) -> Continuity {
+        let (last, isFirst) = (known.lastID, known.awaitsFirst)
         switch rules.book {
         case .inStream: return .follows
         case .inStreamContiguous:
@@ -300,7 +303,8 @@ extension VenueFeed {
         case .inStreamChained:
             if message.lastID == 0, message.previousID == 0 { return .follows }
             if message.previousID == last { return .follows }
-            return message.lastID <= last ? .isKnown : .isGap
+            // Numbers that begin anew are told by one message: who missed it knows by the time that this is no old one.
+            return message.lastID <= last && message.eventNs <= known.lastEventNs ? .isKnown : .isGap
         case .requestedThenNewer:
             return message.lastID < last || (isFirst && message.lastID == last) ? .isKnown : .follows
         case .requestedThenContiguous:
