@@ -70,6 +70,7 @@ SMALL = [
         fault_line=500,
     ),
     Recording("kraken", "kraken/kraken-A.cap.gz", "kraken", KRAKEN, 20, fault_line=1_200),
+    Recording("okx", "okx/okx-A.cap.gz", "okx", ("BTC-USDT", "UNI-USD-SWAP"), 10, fault_line=150),
 ]
 LARGE = [
     Recording(

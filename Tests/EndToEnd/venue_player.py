@@ -84,6 +84,8 @@ def stream_of(venue: str, text: str) -> Stream | None:
         return None if channel in ("subscriptions", "error") else (channel, frame["product_id"])
     if venue == "kraken":
         return (frame[-2], frame[-1]) if isinstance(frame, list) else None
+    if venue == "okx":
+        return (frame["arg"]["channel"], frame["arg"]["instId"]) if "data" in frame else None
     symbol, channel = frame["stream"].split("@", 1)
     return channel, symbol
 
@@ -93,6 +95,9 @@ def wanted(venue: str, frame: dict[str, Any]) -> set[Stream]:
     if venue == "coinbase":
         assert set(frame) == {"type", "product_ids", "channels"}, frame
         return {(channel, product) for channel in frame["channels"] for product in frame["product_ids"]}
+    if venue == "okx":
+        assert set(frame) == {"op", "args"} and all(set(arg) == {"channel", "instId"} for arg in frame["args"]), frame
+        return {(arg["channel"], arg["instId"]) for arg in frame["args"]}
     assert set(frame) == {"event", "pair", "subscription"}, frame
     subscription = dict(frame["subscription"])
     name = subscription.pop("name")
@@ -217,8 +222,10 @@ class VenuePlayer:
         playing: dict[Stream, asyncio.Task[None]],
         muted: asyncio.Event,
     ) -> None:
+        if self.capture.venue == "okx" and text == "ping":
+            return await socket.send("pong")
         frame = json.loads(text)
-        verb = frame.get("type") or frame.get("event")
+        verb = frame.get("type") or frame.get("event") or frame.get("op")
         if verb == "ping":
             return await socket.send(json.dumps({"event": "pong", **{key: frame[key] for key in frame if key == "reqid"}}))
         try:
@@ -244,6 +251,11 @@ class VenuePlayer:
             channels = {channel: [product for name, product in all_of if name == channel] for channel, _ in all_of}
             listed = [{"name": name, "product_ids": products} for name, products in channels.items()]
             return await socket.send(json.dumps({"type": "subscriptions", "channels": listed}))
+        if self.capture.venue == "okx":
+            for channel, symbol in streams:
+                arg = {"channel": channel, "instId": symbol}
+                await socket.send(json.dumps({"event": verb, "arg": arg, "connId": "a4d3ae55"}))
+            return
         for channel, pair in streams:
             name, _, depth = channel.partition("-")
             about = {"name": name} | ({"depth": int(depth)} if depth else {})

@@ -83,6 +83,27 @@ struct FaultTests {
         #expect(replay.feed.book(of: others) != nil)
     }
 
+    @Test("a lost OKX update is a wrong checksum, and only that book begins anew")
+    func okxChecksum() throws {
+        let entry = try entry("okx-A-drop1")
+        var replay = try Replay("okx")
+        replay.play(try CaptureFile(entry.file))
+        let all = resyncs(replay)
+        #expect(all.map(\.line) == [entry.detect_at_line])
+        #expect(all.map(\.reason) == [.checksum])
+        #expect(all.map(\.rawSymbol) == [entry.symbol])
+        #expect(replay.actions.count == 1)
+        guard case .resubscribe(let rawSymbol, let frames) = replay.actions.first?.demand else {
+            Issue.record("no resubscription")
+            return
+        }
+        #expect(rawSymbol == "BTC-USDT")
+        let argument = #"[{"channel":"books","instId":"BTC-USDT"}]"#
+        #expect(frames == ["unsubscribe", "subscribe"].map { #"{"op":"\#($0)","args":\#(argument)}"# })
+        let other = try #require(replay.table.id(named: "UNI-USD-PERP"))
+        #expect(replay.feed.book(of: other) != nil)
+    }
+
     @Test("broken Coinbase lines are counted one by one and change nothing")
     func coinbaseMalformed() throws {
         let entry = try entry("coinbase-A-malformed")

@@ -7,7 +7,7 @@ struct VenueListingTests {
     static let files = [
         ("coinbase", "coinbase", "NMR-EUR NMR-EUR 4 3 1 1"), ("binance", "binance", "NKNUSDT NKN-USDT 4 0 1 1"),
         ("binance-usdm", "binance_futures", "BTCUSDT BTC-USDT-PERP 2 3 1 1"),
-        ("kraken", "kraken", "ADA/XBT ADA-BTC 8 8 1 1"),
+        ("kraken", "kraken", "ADA/XBT ADA-BTC 8 8 1 1"), ("okx", "okx", "UNI-USD-SWAP UNI-USD-PERP 3 0 1 1"),
     ]
 
     @Test(

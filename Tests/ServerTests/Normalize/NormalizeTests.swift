@@ -177,6 +177,7 @@ struct NormalizeTests {
                 "binance_futures"
             ),
             ("kraken", "kraken/kraken-A.cap.gz", "kraken/golden-kraken-A", "kraken"),
+            ("okx", "okx/okx-A.cap.gz", "okx/golden-okx-A", "okx"),
         ],
         [true, false]
     )
