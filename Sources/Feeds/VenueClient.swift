@@ -252,7 +252,8 @@ public struct VenueClient: Sendable {
             fetches.removeAll { $0.rawSymbol == rawSymbol }
             let dueNs = isAsked ? now + max(rules.snapshotEveryNs, 1_000_000_000) : now
             fetches.append(Fetch(rawSymbol: rawSymbol, url: url, dueNs: dueNs))
-        case .resubscribe(let rawSymbol, let frames):
+        case .resubscribe(let rawSymbol, let usual):
+            let frames = dialect.resubscribeFrames(rawSymbol: rawSymbol, in: subscription) ?? usual
             if let index = resubscriptions.firstIndex(where: { $0.rawSymbol == rawSymbol }) {
                 resubscriptions[index].waitingFrames = frames
             } else {
@@ -260,7 +261,8 @@ public struct VenueClient: Sendable {
                 resubscriptions.append(Resubscription(rawSymbol: rawSymbol, lastNs: long, waitingFrames: frames))
             }
         case .send(let text):
-            outbox.append(text)
+            // The venue waits for this and not for what else is to be sent.
+            outbox.insert(text, at: 0)
         case .reconnect(let reason):
             giveUp(reason, now, random, &gate, &effects)
         case .report:

@@ -26,6 +26,9 @@ public protocol VenueDialect: Sendable {
     /// What to send for an instrument's book to begin anew; empty when only a new connection or a request does that.
     func resubscribeFrames(rawSymbol: String) -> [String]
 
+    /// The same on a connection with channels of its own; nil where they make no difference.
+    func resubscribeFrames(rawSymbol: String, in subscription: VenueSubscription) -> [String]?
+
     /// Where an instrument's book can be asked for; nil where the stream brings it.
     func snapshotURL(rawSymbol: String) -> String?
 
@@ -42,6 +45,8 @@ extension VenueDialect {
     }
 
     public func resubscribeFrames(rawSymbol: String) -> [String] { [] }
+
+    public func resubscribeFrames(rawSymbol: String, in subscription: VenueSubscription) -> [String]? { nil }
 
     public func snapshotURL(rawSymbol: String) -> String? { nil }
 
@@ -173,6 +178,7 @@ public enum Venues {
         BinanceDialect(market: .perpetual),
         KrakenDialect(),
         OKXDialect(),
+        DeribitDialect(),
     ]
 
     /// The dialect of a venue by its name in configuration.

@@ -48,6 +48,8 @@ class Recording:
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
     trades: str = "trades.jsonl.gz"
     fault_line: int = 0
+    # What the golden files name their own way, by the hub's names; no trades where `trades` is empty.
+    names: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def folder(self) -> str:
@@ -57,6 +59,15 @@ class Recording:
 
 KRAKEN = ("WAVES/EUR", "XMR/USD", "KSM/XBT", "GRT/ETH", "SC/EUR", "ETH/CHF", "OCEAN/XBT", "OMG/USD", "XBT/CHF", "ADA/XBT")
 COINBASE = ("SKL-USD", "SKL-BTC", "NMR-EUR", "YFI-BTC", "SKL-GBP")
+# The golden file's own names, and the hub's.
+DERIBIT_NAMES = {
+    "BTC-8000-21U24-put": "BTC-USD-20210924-8000-P",
+    "BTC-30000-22H25-call": "BTC-USD-20220325-30000-C",
+    "BTC-24000-21N30-put": "BTC-USD-20210730-24000-P",
+    "ETH-2800-21N30-call": "ETH-USD-20210730-2800-C",
+    "ETH-4000-21Q27-put": "ETH-USD-20210827-4000-P",
+}
+DERIBIT = ("BTC-24SEP21-8000-P", "BTC-25MAR22-30000-C", "BTC-30JUL21-24000-P", "ETH-30JUL21-2800-C", "ETH-27AUG21-4000-P")
 OWN = {"channels": ["quotes", "book"], "ownChannels": ["aggTrade"]}
 SMALL = [
     Recording("coinbase", "coinbase/coinbase-A.cap.gz", "coinbase", COINBASE, 20, fault_line=3_000),
@@ -70,6 +81,17 @@ SMALL = [
         fault_line=500,
     ),
     Recording("kraken", "kraken/kraken-A.cap.gz", "kraken", KRAKEN, 20, fault_line=1_200),
+    Recording(
+        "deribit",
+        "deribit/deribit-A.cap.gz",
+        "deribit",
+        DERIBIT,
+        20,
+        {"ownChannels": [f"{kind}.{{instrument_name}}.raw" for kind in ("book", "trades", "ticker")]},
+        trades="",
+        fault_line=50,
+        names=DERIBIT_NAMES,
+    ),
     Recording("okx", "okx/okx-A.cap.gz", "okx", ("BTC-USDT", "UNI-USD-SWAP"), 10, fault_line=150),
 ]
 LARGE = [
@@ -341,7 +363,7 @@ def follow(
 def golden_books(captures: Path, one: Recording) -> dict[str, dict[str, Any]]:
     final = json.loads((captures / one.folder / "book_final.json").read_text())
     return {
-        symbol: {
+        one.names.get(symbol, symbol): {
             "levels": book["levels"],
             **{side: [(Decimal(price), Decimal(size)) for price, size in book[side]] for side in ("bids", "asks")},
         }
@@ -352,6 +374,8 @@ def golden_books(captures: Path, one: Recording) -> dict[str, dict[str, Any]]:
 def golden_trades(captures: Path, one: Recording) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
     """By venue and instrument: between instruments a pass of the hub keeps no order."""
     golden: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    if not one.trades:
+        return golden
     with gzip.open(captures / one.folder / one.trades, "rt") as rows:
         for row in map(json.loads, rows):
             name = row["symbol"] if "symbol" in row else row["raw_symbol"]

@@ -86,8 +86,16 @@ def stream_of(venue: str, text: str) -> Stream | None:
         return (frame[-2], frame[-1]) if isinstance(frame, list) else None
     if venue == "okx":
         return (frame["arg"]["channel"], frame["arg"]["instId"]) if "data" in frame else None
+    if venue == "deribit":
+        return deribit_stream(frame["params"]["channel"]) if frame.get("method") == "subscription" else None
     symbol, channel = frame["stream"].split("@", 1)
     return channel, symbol
+
+
+def deribit_stream(name: str) -> Stream:
+    """`book.BTC-PERPETUAL.raw`"""
+    kind, instrument, interval = name.split(".")
+    return f"{kind}.{interval}", instrument
 
 
 def wanted(venue: str, frame: dict[str, Any]) -> set[Stream]:
@@ -98,6 +106,9 @@ def wanted(venue: str, frame: dict[str, Any]) -> set[Stream]:
     if venue == "okx":
         assert set(frame) == {"op", "args"} and all(set(arg) == {"channel", "instId"} for arg in frame["args"]), frame
         return {(arg["channel"], arg["instId"]) for arg in frame["args"]}
+    if venue == "deribit":
+        assert set(frame) == {"jsonrpc", "id", "method", "params"} and set(frame["params"]) == {"channels"}, frame
+        return {deribit_stream(name) for name in frame["params"]["channels"]}
     assert set(frame) == {"event", "pair", "subscription"}, frame
     subscription = dict(frame["subscription"])
     name = subscription.pop("name")
@@ -225,7 +236,17 @@ class VenuePlayer:
         if self.capture.venue == "okx" and text == "ping":
             return await socket.send("pong")
         frame = json.loads(text)
-        verb = frame.get("type") or frame.get("event") or frame.get("op")
+        verb = frame.get("type") or frame.get("event") or frame.get("op") or frame["method"].removeprefix("public/")
+        if verb == "set_heartbeat":
+            assert frame["params"]["interval"] >= 10
+            await socket.send(json.dumps({"jsonrpc": "2.0", "id": frame["id"], "result": "ok"}))
+            # At once, so that a test sees the answer; nothing is played without it.
+            return await socket.send('{"jsonrpc":"2.0","method":"heartbeat","params":{"type":"test_request"}}')
+        if verb == "test":
+            subscribed.add(("heartbeat", ""))
+            return await socket.send(json.dumps({"jsonrpc": "2.0", "id": frame["id"], "result": {"version": "1.2.26"}}))
+        if self.capture.venue == "deribit" and ("heartbeat", "") not in subscribed:
+            return await self._refuse(socket, "the heartbeat was not answered")
         if verb == "ping":
             return await socket.send(json.dumps({"event": "pong", **{key: frame[key] for key in frame if key == "reqid"}}))
         try:
@@ -251,6 +272,9 @@ class VenuePlayer:
             channels = {channel: [product for name, product in all_of if name == channel] for channel, _ in all_of}
             listed = [{"name": name, "product_ids": products} for name, products in channels.items()]
             return await socket.send(json.dumps({"type": "subscriptions", "channels": listed}))
+        if self.capture.venue == "deribit":
+            names = [f"{channel.replace('.', f'.{symbol}.')}" for channel, symbol in streams]
+            return await socket.send(json.dumps({"jsonrpc": "2.0", "id": 0, "result": names}))
         if self.capture.venue == "okx":
             for channel, symbol in streams:
                 arg = {"channel": channel, "instId": symbol}

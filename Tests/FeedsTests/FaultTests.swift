@@ -104,6 +104,24 @@ struct FaultTests {
         #expect(replay.feed.book(of: other) != nil)
     }
 
+    @Test("a lost Deribit change is a gap at the next one, and only that book begins anew")
+    func deribitGap() throws {
+        let entry = try entry("deribit-A-drop1")
+        var replay = try Replay("deribit")
+        replay.play(try CaptureFile(entry.file))
+        let all = resyncs(replay)
+        #expect(all.map(\.line) == [entry.detect_at_line])
+        #expect(all.map(\.reason) == [.gap])
+        #expect(all.map(\.rawSymbol) == [entry.symbol])
+        guard case .resubscribe(let rawSymbol, _) = replay.actions.first?.demand else {
+            Issue.record("no resubscription")
+            return
+        }
+        #expect(rawSymbol == entry.symbol)
+        let other = try #require(replay.table.id(named: "ETH-USD-20210730-2800-C"))
+        #expect(replay.feed.book(of: other) != nil)
+    }
+
     @Test("broken Coinbase lines are counted one by one and change nothing")
     func coinbaseMalformed() throws {
         let entry = try entry("coinbase-A-malformed")

@@ -47,6 +47,18 @@ struct Golden: Sendable, CustomTestStringConvertible {
         ),
         Golden(venue: "kraken", capture: "kraken/kraken-A.cap.gz", folder: "kraken/golden-kraken-A"),
         Golden(venue: "okx", capture: "okx/okx-A.cap.gz", folder: "okx/golden-okx-A", hasCheckpoints: false),
+        Golden(
+            venue: "deribit",
+            capture: "deribit/deribit-A.cap.gz",
+            folder: "deribit/golden-deribit-A",
+            hasCheckpoints: false,
+            hasTrades: false,
+            names: [
+                "BTC-8000-21U24-put": "BTC-USD-20210924-8000-P", "BTC-30000-22H25-call": "BTC-USD-20220325-30000-C",
+                "BTC-24000-21N30-put": "BTC-USD-20210730-24000-P", "ETH-2800-21N30-call": "ETH-USD-20210730-2800-C",
+                "ETH-4000-21Q27-put": "ETH-USD-20210827-4000-P",
+            ]
+        ),
     ]
 }
 

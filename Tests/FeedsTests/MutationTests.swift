@@ -22,6 +22,7 @@ struct MutationTests {
         ("binance-usdm", "binance_futures/binance_futures-A.cap.gz"),
         ("kraken", "kraken/kraken-A.cap.gz"),
         ("okx", "okx/okx-A.cap.gz"),
+        ("deribit", "deribit/deribit-A.cap.gz"),
     ]
 
     @Test("flipped, repeated, cut and swapped bytes never stop the feed", arguments: captures, [1, 2, 3])

@@ -269,6 +269,17 @@ struct OKXDialectTests {
         #expect(dialect.rules.pingText == "ping")
     }
 
+    @Test("begins a book anew on the channel that it came by")
+    func resubscribing() throws {
+        let dialect = OKXDialect()
+        let fast = VenueSubscription(rawSymbols: ["A-B"], channels: [.trades], ownChannels: ["books-l2-tbt"])
+        let frames = try #require(dialect.resubscribeFrames(rawSymbol: "A-B", in: fast))
+        let argument = #"[{"channel":"books-l2-tbt","instId":"A-B"}]"#
+        #expect(frames == ["unsubscribe", "subscribe"].map { #"{"op":"\#($0)","args":\#(argument)}"# })
+        let usual = VenueSubscription(rawSymbols: ["A-B"], channels: [.book])
+        #expect(dialect.resubscribeFrames(rawSymbol: "A-B", in: usual) == nil)
+    }
+
     // MARK: Names
 
     @Test(

@@ -219,6 +219,30 @@ struct VenueClientTests {
         #expect(bench.pass(1) == [.send("off"), .send("on")])
     }
 
+    @Test("resubscribes on the channel that the connection is for")
+    func resubscribesOwnChannel() throws {
+        var bench = try Bench("deribit", channels: [], ownChannels: ["book.{instrument_name}.raw"])
+        bench.goLive()
+        bench.handle(.demanded(.resubscribe(rawSymbol: "BTCUSDT", frames: ["off", "on"])))
+        bench.pass(second)
+        let frames = ["unsubscribe", "subscribe"].map {
+            #"{"jsonrpc":"2.0","id":0,"method":"public/\#($0)","params":{"channels":["book.BTCUSDT.raw"]}}"#
+        }
+        #expect(bench.effects == frames.map { .send($0) })
+    }
+
+    @Test("answers before it sends what it wants itself")
+    func answersFirst() throws {
+        var bench = try Bench("deribit")
+        bench.handle(.start)
+        bench.handle(.connected)
+        #expect(bench.effects.count == 2, "connected, and asked for heartbeats")
+        bench.handle(.demanded(.send("answer")))
+        bench.pass(second)
+        #expect(bench.effects.count == 4)
+        #expect(bench.effects[2] == .send("answer"))
+    }
+
     @Test("leaves before the venue closes a connection of a day")
     func life() throws {
         var bench = try Bench("binance")

@@ -8,6 +8,7 @@ struct VenueListingTests {
         ("coinbase", "coinbase", "NMR-EUR NMR-EUR 4 3 1 1"), ("binance", "binance", "NKNUSDT NKN-USDT 4 0 1 1"),
         ("binance-usdm", "binance_futures", "BTCUSDT BTC-USDT-PERP 2 3 1 1"),
         ("kraken", "kraken", "ADA/XBT ADA-BTC 8 8 1 1"), ("okx", "okx", "UNI-USD-SWAP UNI-USD-PERP 3 0 1 1"),
+        ("deribit", "deribit", "BTC-24SEP21-8000-P BTC-USD-20210924-8000-P 4 1 5 1"),
     ]
 
     @Test(

@@ -364,8 +364,15 @@ public struct OKXDialect: VenueDialect {
         }
     }
 
-    public func resubscribeFrames(rawSymbol: String) -> [String] {
-        [frame("unsubscribe", "books", [rawSymbol]), frame("subscribe", "books", [rawSymbol])]
+    public func resubscribeFrames(rawSymbol: String) -> [String] { resubscribeFrames("books", rawSymbol) }
+
+    public func resubscribeFrames(rawSymbol: String, in subscription: VenueSubscription) -> [String]? {
+        guard !subscription.channels.contains(.book) else { return nil }
+        return subscription.ownChannels.first { $0.hasPrefix("books") }.map { resubscribeFrames($0, rawSymbol) }
+    }
+
+    private func resubscribeFrames(_ channel: String, _ rawSymbol: String) -> [String] {
+        [frame("unsubscribe", channel, [rawSymbol]), frame("subscribe", channel, [rawSymbol])]
     }
 
     private func frame(_ operation: String, _ channel: String, _ rawSymbols: ArraySlice<String>) -> String {

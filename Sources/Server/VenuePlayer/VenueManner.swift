@@ -35,6 +35,7 @@ package enum VenueManners {
         (["fstream.binance.com", "fapi.binance.com"], BinanceManner(market: .perpetual)),
         (["ws.kraken.com"], KrakenManner()),
         (["ws.okx.com"], OKXManner()),
+        (["www.deribit.com"], DeribitManner()),
     ]
 
     /// The manner of the venue at a recorded address, `wss://ws.kraken.com`.
