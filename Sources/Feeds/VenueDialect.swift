@@ -105,7 +105,8 @@ public struct VenueRules: Sendable {
         /// The snapshot is asked for. Updates below its number L are dropped, the first kept has U <= L <= u, and each later
         /// one names the last number as its previous.
         case requestedThenChained
-        /// The snapshot is asked for. Updates up to its number are dropped, all later ones apply: nothing shows a loss.
+        /// The snapshot is asked for. It must not be older than the first update that waits; updates up to its number are
+        /// dropped, all later ones apply: nothing shows a loss.
         case requestedThenNewer
 
         var isRequested: Bool {
@@ -179,6 +180,7 @@ public enum Venues {
         KrakenDialect(),
         OKXDialect(),
         DeribitDialect(),
+        BitstampDialect(),
     ]
 
     /// The dialect of a venue by its name in configuration.

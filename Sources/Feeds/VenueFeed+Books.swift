@@ -164,7 +164,11 @@ extension VenueFeed {
     /// Whether changes lie between a snapshot and the first waiting update that is newer.
     private func isTooOld(_ snapshot: VenueBook, for waiting: WaitingUpdates) -> Bool {
         switch rules.book {
-        case .inStream, .inStreamContiguous, .inStreamChained, .requestedThenNewer: return false
+        case .inStream, .inStreamContiguous, .inStreamChained: return false
+        case .requestedThenNewer:
+            // What happened before the first update was never heard.
+            guard let first = waiting.updates.first else { return false }
+            return first.book.lastID > snapshot.lastID
         case .requestedThenContiguous:
             guard let first = waiting.updates.first(where: { $0.book.lastID > snapshot.lastID }) else { return false }
             return first.book.firstID > snapshot.lastID + 1

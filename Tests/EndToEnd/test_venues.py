@@ -68,6 +68,7 @@ DERIBIT_NAMES = {
     "ETH-4000-21Q27-put": "ETH-USD-20210827-4000-P",
 }
 DERIBIT = ("BTC-24SEP21-8000-P", "BTC-25MAR22-30000-C", "BTC-30JUL21-24000-P", "ETH-30JUL21-2800-C", "ETH-27AUG21-4000-P")
+BITSTAMP = ("ethusd", "xrpeur", "usdtusd", "batbtc", "galaeur")
 OWN = {"channels": ["quotes", "book"], "ownChannels": ["aggTrade"]}
 SMALL = [
     Recording("coinbase", "coinbase/coinbase-A.cap.gz", "coinbase", COINBASE, 20, fault_line=3_000),
@@ -81,6 +82,7 @@ SMALL = [
         fault_line=500,
     ),
     Recording("kraken", "kraken/kraken-A.cap.gz", "kraken", KRAKEN, 20, fault_line=1_200),
+    Recording("bitstamp", "bitstamp/bitstamp-A.cap.gz", "bitstamp", BITSTAMP, 10, fault_line=250),
     Recording(
         "deribit",
         "deribit/deribit-A.cap.gz",

@@ -59,7 +59,7 @@ class Capture:
                 elif kind == "H":
                     url, body = payload.split("\t", 1)
                     parts = urlsplit(url)
-                    self.books[parts.path, dict(parse_qsl(parts.query))["symbol"]] = body
+                    self.books[parts.path, dict(parse_qsl(parts.query)).get("symbol", "")] = body
                 elif kind == "C" and self.venue.startswith("binance"):
                     self.recorded |= streams_in(payload)
                 elif kind == "R" and (stream := stream_of(self.venue, payload)):
@@ -86,10 +86,18 @@ def stream_of(venue: str, text: str) -> Stream | None:
         return (frame[-2], frame[-1]) if isinstance(frame, list) else None
     if venue == "okx":
         return (frame["arg"]["channel"], frame["arg"]["instId"]) if "data" in frame else None
+    if venue == "bitstamp":
+        return bitstamp_stream(frame["channel"]) if frame["event"] in ("data", "trade") else None
     if venue == "deribit":
         return deribit_stream(frame["params"]["channel"]) if frame.get("method") == "subscription" else None
     symbol, channel = frame["stream"].split("@", 1)
     return channel, symbol
+
+
+def bitstamp_stream(name: str) -> Stream:
+    """`diff_order_book_ethusd`"""
+    channel, _, pair = name.rpartition("_")
+    return channel, pair
 
 
 def deribit_stream(name: str) -> Stream:
@@ -106,6 +114,9 @@ def wanted(venue: str, frame: dict[str, Any]) -> set[Stream]:
     if venue == "okx":
         assert set(frame) == {"op", "args"} and all(set(arg) == {"channel", "instId"} for arg in frame["args"]), frame
         return {(arg["channel"], arg["instId"]) for arg in frame["args"]}
+    if venue == "bitstamp":
+        assert set(frame) == {"event", "data"} and set(frame["data"]) == {"channel"}, frame
+        return {bitstamp_stream(frame["data"]["channel"])}
     if venue == "deribit":
         assert set(frame) == {"jsonrpc", "id", "method", "params"} and set(frame["params"]) == {"channels"}, frame
         return {deribit_stream(name) for name in frame["params"]["channels"]}
@@ -161,7 +172,8 @@ class VenuePlayer:
                 parts = urlsplit(self.path)
                 query = dict(parse_qsl(parts.query))
                 body = player.capture.books.get((parts.path, query.get("symbol", "")))
-                status = 200 if body is not None and query.get("limit") == "1000" else 400
+                wanted = "1000" if player.capture.venue.startswith("binance") else None
+                status = 200 if body is not None and query.get("limit") == wanted else 400
                 if status != 200:
                     player.refusals.append(f"GET {self.path}")
                     body = '{"code":-1121,"msg":"Invalid symbol."}'
@@ -237,6 +249,9 @@ class VenuePlayer:
             return await socket.send("pong")
         frame = json.loads(text)
         verb = frame.get("type") or frame.get("event") or frame.get("op") or frame["method"].removeprefix("public/")
+        verb = verb.removeprefix("bts:")
+        if verb == "heartbeat":
+            return await socket.send('{"event":"bts:heartbeat","channel":"","data":{"status":"success"}}')
         if verb == "set_heartbeat":
             assert frame["params"]["interval"] >= 10
             await socket.send(json.dumps({"jsonrpc": "2.0", "id": frame["id"], "result": "ok"}))
@@ -272,6 +287,11 @@ class VenuePlayer:
             channels = {channel: [product for name, product in all_of if name == channel] for channel, _ in all_of}
             listed = [{"name": name, "product_ids": products} for name, products in channels.items()]
             return await socket.send(json.dumps({"type": "subscriptions", "channels": listed}))
+        if self.capture.venue == "bitstamp":
+            for channel, pair in streams:
+                answer = {"event": f"bts:{verb.replace('subscribe', 'subscription')}_succeeded", "channel": f"{channel}_{pair}", "data": {}}
+                await socket.send(json.dumps(answer))
+            return
         if self.capture.venue == "deribit":
             names = [f"{channel.replace('.', f'.{symbol}.')}" for channel, symbol in streams]
             return await socket.send(json.dumps({"jsonrpc": "2.0", "id": 0, "result": names}))

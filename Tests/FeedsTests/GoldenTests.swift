@@ -48,6 +48,13 @@ struct Golden: Sendable, CustomTestStringConvertible {
         Golden(venue: "kraken", capture: "kraken/kraken-A.cap.gz", folder: "kraken/golden-kraken-A"),
         Golden(venue: "okx", capture: "okx/okx-A.cap.gz", folder: "okx/golden-okx-A", hasCheckpoints: false),
         Golden(
+            venue: "bitstamp",
+            capture: "bitstamp/bitstamp-A.cap.gz",
+            folder: "bitstamp/golden-bitstamp-A",
+            hasCheckpoints: false,
+            hasQuotes: false
+        ),
+        Golden(
             venue: "deribit",
             capture: "deribit/deribit-A.cap.gz",
             folder: "deribit/golden-deribit-A",

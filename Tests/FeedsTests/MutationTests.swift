@@ -23,6 +23,7 @@ struct MutationTests {
         ("kraken", "kraken/kraken-A.cap.gz"),
         ("okx", "okx/okx-A.cap.gz"),
         ("deribit", "deribit/deribit-A.cap.gz"),
+        ("bitstamp", "bitstamp/bitstamp-A.cap.gz"),
     ]
 
     @Test("flipped, repeated, cut and swapped bytes never stop the feed", arguments: captures, [1, 2, 3])

@@ -36,6 +36,7 @@ package enum VenueManners {
         (["ws.kraken.com"], KrakenManner()),
         (["ws.okx.com"], OKXManner()),
         (["www.deribit.com"], DeribitManner()),
+        (["ws.bitstamp.net", "www.bitstamp.net"], BitstampManner()),
     ]
 
     /// The manner of the venue at a recorded address, `wss://ws.kraken.com`.

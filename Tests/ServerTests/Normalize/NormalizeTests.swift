@@ -178,6 +178,7 @@ struct NormalizeTests {
             ),
             ("kraken", "kraken/kraken-A.cap.gz", "kraken/golden-kraken-A", "kraken"),
             ("okx", "okx/okx-A.cap.gz", "okx/golden-okx-A", "okx"),
+            ("bitstamp", "bitstamp/bitstamp-A.cap.gz", "bitstamp/golden-bitstamp-A", "bitstamp"),
         ],
         [true, false]
     )
