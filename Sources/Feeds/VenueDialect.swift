@@ -177,6 +177,7 @@ public enum Venues {
         CoinbaseDialect(),
         BinanceDialect(market: .spot),
         BinanceDialect(market: .perpetual),
+        BinanceDialect(market: .coinMargined),
         KrakenDialect(),
         OKXDialect(),
         DeribitDialect(),

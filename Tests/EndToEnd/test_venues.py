@@ -96,6 +96,16 @@ SMALL = [
     ),
     Recording("okx", "okx/okx-A.cap.gz", "okx", ("BTC-USDT", "UNI-USD-SWAP"), 10, fault_line=150),
 ]
+FIXTURES = ROOT / "Tests" / "Fixtures"
+# Made by hand after the venue's documentation.
+COIN_MARGINED = Recording(
+    "binance-coinm",
+    str(FIXTURES / "binance-coinm.cap"),
+    str(FIXTURES / "binance-coinm-instruments"),
+    ("BTCUSD_PERP", "BTCUSD_240927"),
+    1,
+    fault_line=12,
+)
 LARGE = [
     Recording(
         "binance",
@@ -487,6 +497,35 @@ def test_a_connection_is_replaced_before_the_venue_closes_it(
 def metrics(hub: Hub) -> str:
     with urllib.request.urlopen(f"{hub.admin_url}/metrics", timeout=SECONDS_MOST) as answer:
         return answer.read().decode()
+
+
+@pytest.mark.parametrize("kind", PLAYERS)
+@pytest.mark.parametrize("fault", [None, "cut"])
+def test_coin_margined_futures_are_followed_and_come_back(
+    follow: Callable[..., Stage], kind: str, fault: str | None
+) -> None:
+    stage = follow(kind, [COIN_MARGINED], fault=fault)
+
+    def levels(*sides: str) -> dict[str, Any]:
+        bids, asks = ([tuple(map(Decimal, level.split("x"))) for level in side.split()] for side in sides)
+        return {"levels": [len(bids), len(asks)], "bids": bids, "asks": asks}
+
+    # Written down by hand, from the lines of the file.
+    stage.await_books(
+        {
+            "BTC-USD-PERP": levels("64000.1x99 63999.5x9", "64000.2x50 64000.5x15"),
+            "BTC-USD-20240927": levels("65200.3x5 65199.8x9", "65201.0x6"),
+        }
+    )
+    trades = stage.trades["binance-coinm", "BTC-USD-PERP"]
+    assert {(side, price, quantity, name) for side, price, quantity, _, name in trades} == {
+        ("buy", Decimal("64000.2"), Decimal(30), "7001"),
+        ("sell", Decimal("64000.1"), Decimal(1), "7002"),
+    }
+    # Those heard again after the cut are left out by their names.
+    assert len(trades) == 2
+    lost = ("disconnected", "connection lost") in stage.statuses["BTC-USD-PERP"]
+    assert lost == (fault == "cut")
 
 
 def expect_recovery(stage: Stage, captures: Path, reason: str) -> None:

@@ -26,7 +26,7 @@ from websockets.exceptions import ConnectionClosed
 # A subject of a subscription: the venue's channel with its options, and the venue's symbol.
 Stream = tuple[str, str]
 
-INBOUND_MOST = {"binance": 5, "binance-usdm": 10}
+INBOUND_MOST = {"binance": 5, "binance-usdm": 10, "binance-coinm": 10}
 """Messages that a client may send in a second (developers.binance.com, WebSocket market streams)."""
 
 
@@ -51,7 +51,8 @@ class Capture:
 
     def __post_init__(self) -> None:
         first = last = 0
-        with gzip.open(self.path, "rt", encoding="utf-8") as lines:
+        opening = gzip.open if self.path.suffix == ".gz" else open
+        with opening(self.path, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 received_ns, _, kind, payload = line.rstrip("\n").split("\t", 3)
                 if kind == "S":

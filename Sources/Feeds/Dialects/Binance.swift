@@ -1,12 +1,15 @@
 public import Market
 
-/// Binance spot and USD-M futures: combined streams `{"stream":"x@y","data":{...}}`, or the bare data.
+/// Binance spot, USD-M and COIN-M futures: combined streams `{"stream":"x@y","data":{...}}`, or the bare data.
 ///
-/// The two differ in addresses, in names, and in how the numbers of depth updates hang together.
+/// They differ in addresses and names, and spot in how the numbers of depth updates hang together.
 public struct BinanceDialect: VenueDialect {
     public enum MarketKind: Sendable {
         case spot
+        /// USD-M: margined and priced in dollars' likes, dated contracts among them.
         case perpetual
+        /// COIN-M: priced in dollars, margined and paid in the coin; quantities are contracts of so many dollars.
+        case coinMargined
     }
 
     public let venue: String
@@ -16,7 +19,12 @@ public struct BinanceDialect: VenueDialect {
     public init(market: MarketKind) {
         self.market = market
         let isSpot = market == .spot
-        venue = isSpot ? "binance" : "binance-usdm"
+        venue =
+            switch market {
+            case .spot: "binance"
+            case .perpetual: "binance-usdm"
+            case .coinMargined: "binance-coinm"
+            }
         var rules = VenueRules(
             book: isSpot ? .requestedThenContiguous : .requestedThenChained,
             silenceMostNs: 30_000_000_000
@@ -121,7 +129,7 @@ public struct BinanceDialect: VenueDialect {
             book.firstID = try scanner.unsigned(in: fields.firstID, named: "U")
             book.lastID = try scanner.unsigned(in: fields.lastID, named: "u")
             guard book.firstID <= book.lastID, book.lastID < .max else { throw .wrong(field: "u") }
-            if market == .perpetual { book.previousID = try scanner.unsigned(in: fields.previousID, named: "pu") }
+            if market != .spot { book.previousID = try scanner.unsigned(in: fields.previousID, named: "pu") }
             book.eventNs = try scanner.millisecondsNs(in: fields.eventTime)
             frame.messages.append(.book(book))
         } else if type.equals("trade", in: text) {
@@ -256,6 +264,7 @@ public struct BinanceDialect: VenueDialect {
         return switch market {
         case .spot: "https://api.binance.com/api/v3/depth?symbol=\(name)&limit=1000"
         case .perpetual: "https://fapi.binance.com/fapi/v1/depth?symbol=\(name)&limit=1000"
+        case .coinMargined: "https://dapi.binance.com/dapi/v1/depth?symbol=\(name)&limit=1000"
         }
     }
 
@@ -296,7 +305,12 @@ public struct BinanceDialect: VenueDialect {
     public func url(for subscription: VenueSubscription) -> String {
         let suffixes = subscription.channels.map(suffix) + subscription.ownChannels.map { "@" + $0 }
         let streams = suffixes.flatMap { suffix in subscription.rawSymbols.map { $0.lowercased() + suffix } }
-        let base = market == .spot ? "wss://stream.binance.com:9443" : "wss://fstream.binance.com"
+        let base =
+            switch market {
+            case .spot: "wss://stream.binance.com:9443"
+            case .perpetual: "wss://fstream.binance.com"
+            case .coinMargined: "wss://dstream.binance.com"
+            }
         return base + "/stream?streams=" + streams.joined(separator: "/")
     }
 
@@ -325,8 +339,9 @@ public struct BinanceDialect: VenueDialect {
         guard let name = parts.first else { return VenueSymbol(rawSymbol) }
         let quote = Self.quotes.first { name.hasSuffix($0) && name.count > $0.count }
         let pair = quote.map { name.dropLast($0.count) + "-" + $0 } ?? String(name)
-        guard market == .perpetual else { return VenueSymbol(String(pair)) }
-        guard parts.count > 1 else { return VenueSymbol(pair + "-PERP", .perpetual) }
+        guard market != .spot else { return VenueSymbol(String(pair)) }
+        // COIN-M says it, `BTCUSD_PERP`; USD-M does not.
+        guard parts.count > 1, parts[1] != "PERP" else { return VenueSymbol(pair + "-PERP", .perpetual) }
         // A delivery date as YYMMDD.
         return VenueSymbol(pair + "-20" + parts[1], .future)
     }
@@ -335,6 +350,7 @@ public struct BinanceDialect: VenueDialect {
         let text = scanner.text
         let none = FrameValue.none
         var (id, base, quote, contract, filters) = (none, none, none, none, none)
+        var (margin, delivery, size) = (none, none, none)
         var isMore = try scanner.beginObject()
         while isMore {
             let key = try scanner.key()
@@ -344,22 +360,42 @@ public struct BinanceDialect: VenueDialect {
             if key.equals("quoteAsset", in: text) { quote = value }
             if key.equals("contractType", in: text) { contract = value }
             if key.equals("filters", in: text) { filters = value }
+            if key.equals("marginAsset", in: text) { margin = value }
+            if key.equals("deliveryDate", in: text) { delivery = value }
+            if key.equals("contractSize", in: text) { size = value }
             isMore = try scanner.nextMember()
         }
         guard id.isString(in: text), base.isString(in: text), quote.isString(in: text), filters.isPresent,
             let steps = try steps(in: filters, text)
         else { return nil }
         let rawSymbol = id.string(in: text)
-        let pair = base.string(in: text) + "-" + quote.string(in: text)
-        let symbol: VenueSymbol =
-            if market == .spot {
-                VenueSymbol(pair)
-            } else if contract.equals("PERPETUAL", in: text) {
-                VenueSymbol(pair + "-PERP", .perpetual)
-            } else {
-                VenueSymbol(pair + "-20" + (rawSymbol.split(separator: "_").dropFirst().first ?? "0"), .future)
-            }
-        return Instrument(venue: venue, rawSymbol: rawSymbol, symbol: symbol, tick: steps.tick, lot: steps.lot)
+        var terms = Instrument.Terms()
+        (terms.base, terms.quote) = (base.string(in: text), quote.string(in: text))
+        terms.settle = margin.isPresent ? margin.string(in: text) : terms.quote
+        let pair = terms.base + "-" + terms.quote
+        let symbol: VenueSymbol
+        if market == .spot {
+            symbol = VenueSymbol(pair)
+        } else if contract.equals("PERPETUAL", in: text) {
+            symbol = VenueSymbol(pair + "-PERP", .perpetual)
+        } else {
+            symbol = VenueSymbol(pair + "-20" + (rawSymbol.split(separator: "_").dropFirst().first ?? "0"), .future)
+            terms.expiryNs = try scanner.millisecondsNs(in: delivery)
+        }
+        if market == .coinMargined {
+            let contractSize = try scanner.number(in: size, named: "contractSize")
+            terms.contractSize = Decimal(digits: contractSize.digits, scale: contractSize.scale)
+            terms.isInverse = true
+        }
+        var instrument = Instrument(
+            venue: venue,
+            rawSymbol: rawSymbol,
+            symbol: symbol,
+            tick: steps.tick,
+            lot: steps.lot
+        )
+        instrument.terms = terms
+        return instrument
     }
 
     /// `tickSize` and `stepSize` of an entry's filters.

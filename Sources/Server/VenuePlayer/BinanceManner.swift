@@ -1,15 +1,16 @@
 internal import JSON
 
-/// Binance spot and USD-M futures as a client meets them: combined streams, named in the URL or subscribed to later.
+/// Binance spot, USD-M and COIN-M futures as a client meets them: combined streams, named in the URL or subscribed to later.
 ///
 /// Sources: developers.binance.com, "WebSocket Streams" of spot (ping every 20 s, pong within a minute, 5 messages a
-/// second) and of USD-M futures (every 3 minutes, within 10 minutes, 10 a second). The close code
+/// second) and of USD-M and COIN-M futures (every 3 minutes, within 10 minutes, 10 a second). The close code
 /// 1008 "Too many requests" is what clients report. A stream that was not recorded is refused with the error of the REST API:
 /// the venue itself would accept it and stay silent, which would hide the mistake.
 package struct BinanceManner: VenueManner {
     package enum MarketKind: Sendable {
         case spot
         case perpetual
+        case coinMargined
     }
 
     package let venue: String
@@ -25,8 +26,8 @@ package struct BinanceManner: VenueManner {
             rules.inbound = .window(mostPerSecond: 5)
             rules.pingEveryNs = 20_000_000_000
             rules.pongMostNs = 60_000_000_000
-        case .perpetual:
-            venue = "binance-usdm"
+        case .perpetual, .coinMargined:
+            venue = market == .perpetual ? "binance-usdm" : "binance-coinm"
             rules.inbound = .window(mostPerSecond: 10)
             rules.pingEveryNs = 180_000_000_000
             rules.pongMostNs = 600_000_000_000

@@ -33,6 +33,7 @@ package enum VenueManners {
         (["ws-feed.pro.coinbase.com", "ws-feed.exchange.coinbase.com"], CoinbaseManner()),
         (["stream.binance.com", "api.binance.com"], BinanceManner(market: .spot)),
         (["fstream.binance.com", "fapi.binance.com"], BinanceManner(market: .perpetual)),
+        (["dstream.binance.com", "dapi.binance.com"], BinanceManner(market: .coinMargined)),
         (["ws.kraken.com"], KrakenManner()),
         (["ws.okx.com"], OKXManner()),
         (["www.deribit.com"], DeribitManner()),
