@@ -19,6 +19,7 @@ public let fuzzProperties: [FuzzProperty] =
         .venueLists,
     ] + FuzzProperty.venueFeeds + [
         .lineFeed,
+        .messageFeed,
         // Recordings.
         .captureRecord,
         .captureReader,

@@ -83,7 +83,8 @@ private struct LineFeedListener {
         precondition(feed.badLineCount <= min(feed.lineCount, UInt64(LineFeed.badLinesMost)), "too many bad lines")
         precondition(heard.isCut == (feed.badLineCount == LineFeed.badLinesMost), "cut too early or too late")
         precondition(table.all.count <= Self.instrumentsMost, "too many instruments")
-        precondition(sink.dataCount + heard.refusals.count == Int(feed.lineCount), "a line that came to nothing")
+        // Greetings, declarations and heartbeats are no data.
+        precondition(sink.dataCount + heard.refusals.count <= Int(feed.lineCount), "more than was said")
         for instrument in table.all {
             precondition(instrument.priceScale <= LineFeed.scaleMost && instrument.quantityScale <= LineFeed.scaleMost)
         }
@@ -95,8 +96,12 @@ private struct LineFeedListener {
         var dataCount = 0
 
         mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
-            precondition(levels.isEmpty)
             switch event.payload {
+            case .bookSnapshot, .bookDelta:
+                dataCount += 1
+                events.append(
+                    "\(event.instrument) \(event.eventNs) \(levels.indices.map { "\(levels[$0])" }.joined(separator: ","))"
+                )
             case .trade(let trade):
                 precondition(trade.price.ticks > 0 && !trade.quantity.isZero, "a trade of nothing")
                 dataCount += 1
@@ -109,7 +114,7 @@ private struct LineFeedListener {
             case .status(let status):
                 events.append("\(event.instrument) \(status)")
             default:
-                preconditionFailure("neither trade nor quote nor status")
+                preconditionFailure("neither trade nor quote nor book nor status")
             }
         }
     }

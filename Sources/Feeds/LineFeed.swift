@@ -1,13 +1,14 @@
 public import Market
 
-/// One connection of the hub's own TCP source: lines of JSON, each a trade or a quote; see Docs/feeds/tcp.md.
+/// One connection of the hub's own TCP feed in its JSON form, a message a line; see Docs/feeds/tcp.md.
 ///
-/// The venue is `tcp` and its instruments are made as lines name them, in the units that the first line's digits show. More
+/// Instruments are made as lines name them, in the units that the first line's digits show or that a declaration gives. More
 /// decimals later make the units finer: the table is changed and a status with the reason `unitsChanged` goes ahead of the
-/// number. Nothing is allocated per line. A bad line is left out and costs its sender alone; ten within a minute cut it off.
+/// number. Nothing is allocated per trade or quote. A bad line is left out and costs its sender alone; ten within a minute cut
+/// it off.
 public struct LineFeed: Sendable {
     public static let venue = "tcp"
-    /// Without the line feed.
+    /// Without the line feed, where settings say nothing else.
     public static let lineBytesMost = 4_096
     public static let symbolBytesMost = LineFeedSymbols.byteCountMost
     public static let scaleMost: UInt8 = 12
@@ -15,10 +16,16 @@ public struct LineFeed: Sendable {
     /// The connection is cut at this many bad lines within ``badLinesSpanNs``.
     public static let badLinesMost = 10
     public static let badLinesSpanNs: Int64 = 60_000_000_000
+    /// The end of a line that is too long is looked for within this many bytes, or four times the longest line if that is more.
+    public static let skippedBytesMost = 1 << 20
 
     public struct Settings: Sendable {
         /// Instruments that the source may make, over all connections.
         public var instrumentsMost: Int
+        /// The longest message, without its line feed or length.
+        public var messageBytesMost = LineFeed.lineBytesMost
+        /// The venue of all instruments; nil for the one that a declaration names, ``LineFeed/venue`` where none does.
+        public var venue: String? = LineFeed.venue
 
         public init(instrumentsMost: Int = 10_000) { self.instrumentsMost = instrumentsMost }
     }
@@ -40,6 +47,14 @@ public struct LineFeed: Sendable {
         public var refusals: [Refusal]
         /// Whether the connection is to be closed; what it sends further is not read.
         public var isCut: Bool
+        /// Messages that ended.
+        public var messageCount = 0
+        /// What its numbers say is missing; the last of several.
+        public var gap: LineFeedError?
+        /// The peer introduced itself.
+        public var hello: FeedHello?
+        /// What the peer says of a message of ours; the last of several.
+        public var problem: FeedProblem?
 
         public init(refusals: [Refusal] = [], isCut: Bool = false) {
             self.refusals = refusals
@@ -48,26 +63,26 @@ public struct LineFeed: Sendable {
     }
 
     /// Lines that ended, the bad ones among them, without blank ones.
-    public private(set) var lineCount: UInt64 = 0
-    public private(set) var badLineCount: UInt64 = 0
+    public var lineCount: UInt64 { intake.conduct.messageCount }
+    public var badLineCount: UInt64 { intake.conduct.badCount }
 
-    private let settings: Settings
-    private var symbols = LineFeedSymbols()
+    var intake: FeedIntake
+    var symbols = LineFeedSymbols()
     /// The beginning of a line whose end was not received yet.
     private var begun: [UInt8] = []
-    /// Whether the line was too long already, and its rest is skipped.
-    private var isSkipping = false
-    private var isCut = false
-    /// When the newest bad lines came, the oldest at ``badLineCount`` modulo the length.
-    private var badLineTimes = InlineArray<10, Int64?>(repeating: nil)
+    /// Bytes of a line that was too long already and whose end was not found yet; nil while no line is skipped.
+    private var skippedBytes: Int?
 
     public init(_ settings: Settings = Settings()) {
-        self.settings = settings
+        intake = FeedIntake(settings)
         begun.reserveCapacity(Self.lineBytesMost)
     }
 
     /// The instruments that this connection has named, for saying that their source is gone when it closes.
-    public var instruments: [InstrumentID] { symbols.ids }
+    public var instruments: [InstrumentID] { intake.instruments }
+
+    /// Whether a line was begun and not ended.
+    public var isWithinMessage: Bool { !begun.isEmpty || skippedBytes != nil }
 
     /// Reads what a connection sent; lines may be cut anywhere between two calls.
     ///
@@ -75,7 +90,7 @@ public struct LineFeed: Sendable {
     ///   - bytes: valid during the call.
     ///   - receivedNs: when they were read, nanoseconds since 1970 UTC.
     ///   - table: gets new instruments and finer units.
-    ///   - sink: hears trades, quotes and statuses without numbers.
+    ///   - sink: hears trades, quotes, books and statuses without numbers; the top beside a book is not filled in.
     /// - Returns: which lines were left out, and whether to close the connection.
     public mutating func receive(
         _ bytes: UnsafeRawBufferPointer,
@@ -83,13 +98,13 @@ public struct LineFeed: Sendable {
         table: inout InstrumentTable,
         into sink: inout some MarketEventSink
     ) -> Verdict {
-        var verdict = Verdict(isCut: isCut)
+        var verdict = Verdict(isCut: intake.conduct.isCut)
         var start = 0
-        while !isCut, let end = Self.lineEnd(in: bytes, from: start) {
+        while !intake.conduct.isCut, let end = Self.lineEnd(in: bytes, from: start) {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
             start = end + 1
-            if isSkipping {
-                isSkipping = false
+            if skippedBytes != nil {
+                skippedBytes = nil
             } else if begun.isEmpty {
                 read(rest, receivedNs, &table, &sink, &verdict)
             } else if keep(rest, receivedNs, &verdict) {
@@ -100,10 +115,13 @@ public struct LineFeed: Sendable {
                 line.removeAll(keepingCapacity: true)
                 swap(&line, &begun)
             } else {
-                isSkipping = false
+                skippedBytes = nil
             }
         }
-        if !isCut, !isSkipping, start < bytes.count {
+        guard !intake.conduct.isCut, start < bytes.count else { return verdict }
+        if let skipped = skippedBytes {
+            skip(skipped + bytes.count - start, &verdict)
+        } else {
             _ = keep(UnsafeRawBufferPointer(rebasing: bytes[start...]), receivedNs, &verdict)
         }
         return verdict
@@ -111,15 +129,24 @@ public struct LineFeed: Sendable {
 
     /// Keeps a part of a line until its end comes; a line that becomes too long is refused at once and its rest skipped.
     private mutating func keep(_ part: UnsafeRawBufferPointer, _ receivedNs: Int64, _ verdict: inout Verdict) -> Bool {
-        guard begun.count + part.count <= Self.lineBytesMost else {
+        let most = intake.settings.messageBytesMost
+        guard begun.count + part.count <= most else {
+            let count = begun.count + part.count
             begun.removeAll(keepingCapacity: true)
-            isSkipping = true
-            lineCount += 1
-            refuse(.tooLong, receivedNs, &verdict)
+            intake.conduct.begin(&verdict)
+            intake.conduct.refuse(.tooLong(most: most), atNs: receivedNs, &verdict)
+            skip(count, &verdict)
             return false
         }
         begun.append(contentsOf: part)
         return true
+    }
+
+    /// Goes on looking for the end of a line, but not for ever.
+    private mutating func skip(_ count: Int, _ verdict: inout Verdict) {
+        skippedBytes = count
+        guard count > max(Self.skippedBytesMost, 4 * intake.settings.messageBytesMost) else { return }
+        intake.conduct.cut(&verdict)
     }
 
     private mutating func read(
@@ -130,24 +157,14 @@ public struct LineFeed: Sendable {
         _ verdict: inout Verdict
     ) {
         if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { return }
-        lineCount += 1
+        intake.conduct.begin(&verdict)
         do throws(LineFeedError) {
-            guard line.count <= Self.lineBytesMost else { throw .tooLong }
-            try tell(try LineFeedSyntax(line), receivedNs, &table, &sink)
+            let most = intake.settings.messageBytesMost
+            guard line.count <= most else { throw .tooLong(most: most) }
+            try tell(try LineFeedSyntax(line), receivedNs, &table, &sink, &verdict)
         } catch {
-            refuse(error, receivedNs, &verdict)
+            intake.conduct.refuse(error, atNs: receivedNs, &verdict)
         }
-    }
-
-    private mutating func refuse(_ error: LineFeedError, _ receivedNs: Int64, _ verdict: inout Verdict) {
-        verdict.refusals.append(Refusal(line: lineCount, error: error))
-        let place = Int(badLineCount % UInt64(Self.badLinesMost))
-        badLineTimes[place] = receivedNs
-        badLineCount += 1
-        let oldest = badLineTimes[Int(badLineCount % UInt64(Self.badLinesMost))]
-        guard let oldest, receivedNs - oldest < Self.badLinesSpanNs else { return }
-        isCut = true
-        verdict.isCut = true
     }
 
     /// Where the next line ends, eight bytes at a time.
@@ -164,113 +181,6 @@ public struct LineFeed: Sendable {
             at += 1
         }
         return nil
-    }
-
-    // MARK: What a line means
-
-    private mutating func tell(
-        _ line: LineFeedSyntax,
-        _ receivedNs: Int64,
-        _ table: inout InstrumentTable,
-        _ sink: inout some MarketEventSink
-    ) throws(LineFeedError) {
-        let eventNs = try line.time(atMost: receivedNs &+ Self.aheadMostNs)
-        let symbol = try line.symbol()
-        switch try line.kind() {
-        case .trade:
-            guard let amount = try line.amount(.price, .quantity) else { throw .missing(.price) }
-            guard amount.quantity.digits > 0 else { throw .notPositive(.quantity) }
-            let aggressor = try line.aggressor()
-            let tradeID = try line.tradeID()
-            let (id, level, _) = try settle(symbol, amount, nil, receivedNs, &table, &sink)
-            let trade = Trade(price: level.price, quantity: level.quantity, aggressor: aggressor, id: tradeID)
-            send(.trade(trade), of: id, eventNs, receivedNs, &sink)
-        case .quote:
-            let bid = try line.amount(.bid, .bidQuantity)
-            let ask = try line.amount(.ask, .askQuantity)
-            guard bid != nil || ask != nil else { throw .missing(.bid) }
-            let (id, bidLevel, askLevel) = try settle(symbol, bid, ask, receivedNs, &table, &sink)
-            send(.quote(Quote(bid: bidLevel, ask: askLevel)), of: id, eventNs, receivedNs, &sink)
-        }
-    }
-
-    private static let aheadMostNs: Int64 = 86_400_000_000_000
-
-    /// Finds the line's instrument and its levels in the instrument's units, and makes or rescales the instrument if need be.
-    ///
-    /// An absent level and one without quantity are the empty side's.
-    private mutating func settle(
-        _ symbol: LineFeedSymbols.Symbol,
-        _ first: LineFeedAmount?,
-        _ second: LineFeedAmount?,
-        _ receivedNs: Int64,
-        _ table: inout InstrumentTable,
-        _ sink: inout some MarketEventSink
-    ) throws(LineFeedError) -> (id: InstrumentID, first: Level, second: Level) {
-        let named = symbols[symbol]
-        let known = named ?? table.id(venue: Self.venue, rawSymbol: symbol.text)
-        let old = known.map { LineFeedScales(of: $0, in: table) }
-        var scales = old ?? LineFeedScales()
-        if let first { try scales.widen(for: first, isNew: known == nil) }
-        if let second { try scales.widen(for: second, isNew: known == nil) }
-        let firstLevel = try scales.level(first)
-        let secondLevel = try scales.level(second)
-        // From here on nothing fails but the table itself.
-        let id: InstrumentID
-        if let known { id = known } else { id = try make(symbol, scales, &table) }
-        if named == nil {
-            symbols.add(symbol, id)
-            sink.learn(table[id])
-            send(.status(MarketStatus(.live, .started)), of: id, receivedNs, receivedNs, &sink)
-        }
-        if let old, old != scales {
-            table.rescale(id, priceScale: scales.price, quantityScale: scales.quantity)
-            sink.learn(table[id])
-            send(.status(MarketStatus(.live, .unitsChanged)), of: id, receivedNs, receivedNs, &sink)
-        }
-        return (id, firstLevel, secondLevel)
-    }
-
-    private func make(
-        _ symbol: LineFeedSymbols.Symbol,
-        _ scales: LineFeedScales,
-        _ table: inout InstrumentTable
-    ) throws(LineFeedError) -> InstrumentID {
-        guard table.count(ofVenue: Self.venue) < settings.instrumentsMost else {
-            throw .tooManyInstruments(most: settings.instrumentsMost)
-        }
-        let text = symbol.text
-        let instrument = Instrument(
-            id: InstrumentID(0),
-            venue: Self.venue,
-            symbol: text,
-            rawSymbol: text,
-            priceScale: scales.price,
-            quantityScale: scales.quantity
-        )
-        do {
-            return try table.add(instrument)
-        } catch {
-            throw .malformed(.symbol)
-        }
-    }
-
-    /// Tells an event; without a time of its own when `eventNs` is nil.
-    private func send(
-        _ payload: MarketEvent.Payload,
-        of id: InstrumentID,
-        _ eventNs: Int64?,
-        _ receivedNs: Int64,
-        _ sink: inout some MarketEventSink
-    ) {
-        let event = MarketEvent(
-            instrument: id,
-            flags: eventNs == nil ? [.last, .eventTimeMissing] : .last,
-            eventNs: eventNs ?? 0,
-            receivedNs: receivedNs,
-            payload: payload
-        )
-        sink.receive(event, levels: Span())
     }
 
     /// Reads any bytes as a fuzzer gives them, cut into reads as their first byte says.

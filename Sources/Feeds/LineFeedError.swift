@@ -11,6 +11,23 @@ public enum LineFeedKey: UInt8, Hashable, Sendable, CaseIterable {
     case bidQuantity
     case ask
     case askQuantity
+    case sequence
+    case flags
+    case venueSequence
+    case bids
+    case asks
+    case name
+    case rawSymbol
+    case venue
+    case instrumentKind
+    case priceScale
+    case quantityScale
+    case state
+    case reason
+    case version
+    case heartbeat
+    case code
+    case message
 
     /// As a line spells it.
     public var name: String {
@@ -26,16 +43,39 @@ public enum LineFeedKey: UInt8, Hashable, Sendable, CaseIterable {
         case .bidQuantity: "bid_quantity"
         case .ask: "ask"
         case .askQuantity: "ask_quantity"
+        case .sequence: "seq"
+        case .flags: "flags"
+        case .venueSequence: "venue_seq"
+        case .bids: "bids"
+        case .asks: "asks"
+        case .name: "name"
+        case .rawSymbol: "raw_symbol"
+        case .venue: "venue"
+        case .instrumentKind: "kind"
+        case .priceScale: "price_scale"
+        case .quantityScale: "quantity_scale"
+        case .state: "state"
+        case .reason: "reason"
+        case .version: "version"
+        case .heartbeat: "heartbeat_ms"
+        case .code: "code"
+        case .message: "message"
         }
     }
 }
 
-/// Why a line of the line feed was left out; nothing of the line has any effect.
+/// Why a message of the hub's own feed was left out; nothing of it has any effect.
+///
+/// A message is a line of JSON, or an event of a protobuf message; keys are named as JSON spells them.
 public enum LineFeedError: Error, Hashable, Sendable {
-    /// The line has more bytes than ``LineFeed/lineBytesMost``.
-    case tooLong
+    /// The message has more bytes than it may.
+    case tooLong(most: Int)
     /// The line is not one JSON object in UTF-8; counts bytes from the line's start.
     case notJSON(offset: Int)
+    /// The message is no protobuf, or a text in it is not UTF-8; counts bytes from the message's start.
+    case notProtobuf(offset: Int)
+    /// The first byte begins neither form.
+    case unknownForm
     /// Objects and arrays within one another, more than ``LineFeed/nestingMost``.
     case nestedTooDeeply
     case repeatedKey(LineFeedKey)
@@ -52,6 +92,52 @@ public enum LineFeedError: Error, Hashable, Sendable {
     case fromTheFuture
     /// The instrument would be one more than ``LineFeed/Settings/instrumentsMost``.
     case tooManyInstruments(most: Int)
+    /// Another instrument has the name already.
+    case symbolTaken
+    /// No declaration on this connection gave the instrument's number a meaning.
+    case unknownInstrument(number: UInt64)
+    /// Changes of a book of which no snapshot was heard, or none since the gap.
+    case noSnapshot
+    /// The number was there already.
+    case repeatedSequence(expected: UInt64, received: UInt64)
+    /// Messages are missing before this one, which counts itself; the connection's books wait for snapshots.
+    case gap(expected: UInt64, received: UInt64)
+    /// Another version of the feed than ours.
+    case unknownVersion
+    /// Half a message, or nothing at all, for too long.
+    case silence
+    /// More events or levels than ``MessageFeed/eventsMost`` or ``MessageFeed/levelsMost`` in one message.
+    case tooMany(most: Int)
+    /// The reader did not keep up.
+    case tooSlow
+
+    /// Stable, for programs; see Docs/feeds/tcp.md.
+    public var code: UInt32 {
+        switch self {
+        case .tooLong: 201
+        case .notJSON: 202
+        case .nestedTooDeeply: 203
+        case .repeatedKey: 204
+        case .missing: 205
+        case .malformed: 206
+        case .notPositive: 207
+        case .tooLarge: 208
+        case .tooManyDecimals: 209
+        case .fromTheFuture: 210
+        case .tooManyInstruments: 211
+        case .notProtobuf: 212
+        case .unknownForm: 213
+        case .symbolTaken: 214
+        case .unknownInstrument: 215
+        case .noSnapshot: 216
+        case .repeatedSequence: 217
+        case .gap: 218
+        case .unknownVersion: 219
+        case .silence: 220
+        case .tooSlow: 221
+        case .tooMany: 222
+        }
+    }
 
     /// Short and stable, for logs and as a metric's label.
     public var reason: String {
@@ -67,6 +153,17 @@ public enum LineFeedError: Error, Hashable, Sendable {
         case .tooManyDecimals: "too_many_decimals"
         case .fromTheFuture: "from_the_future"
         case .tooManyInstruments: "too_many_instruments"
+        case .notProtobuf: "not_protobuf"
+        case .unknownForm: "unknown_form"
+        case .symbolTaken: "symbol_taken"
+        case .unknownInstrument: "unknown_instrument"
+        case .noSnapshot: "no_snapshot"
+        case .repeatedSequence: "repeated_sequence"
+        case .gap: "gap"
+        case .unknownVersion: "unknown_version"
+        case .silence: "silence"
+        case .tooSlow: "too_slow"
+        case .tooMany: "too_many"
         }
     }
 }
@@ -75,7 +172,7 @@ extension LineFeedError: CustomStringConvertible {
     /// What the sender can do about it.
     public var description: String {
         switch self {
-        case .tooLong: "a line has at most \(LineFeed.lineBytesMost) bytes"
+        case .tooLong(let most): "a message has at most \(most) bytes"
         case .notJSON(let offset): "a line is one JSON object in UTF-8; this one is not from byte \(offset) on"
         case .nestedTooDeeply: "objects and arrays nest at most \(LineFeed.nestingMost) deep"
         case .repeatedKey(let key): "\"\(key.name)\" stands twice"
@@ -86,6 +183,18 @@ extension LineFeedError: CustomStringConvertible {
         case .tooManyDecimals(let key): "\"\(key.name)\" has too many decimals"
         case .fromTheFuture: "\"time_ns\" is more than a day after the hub's clock"
         case .tooManyInstruments(let most): "the feed has its \(most) instruments already"
+        case .notProtobuf(let offset): "the message is no protobuf at byte \(offset)"
+        case .unknownForm: "a connection begins with a line of JSON or with a length below 2^24"
+        case .symbolTaken: "another instrument has this name; give this one a name of its own"
+        case .unknownInstrument(let number): "declare instrument \(number) before its first event"
+        case .noSnapshot: "send a snapshot of the book before its changes"
+        case .repeatedSequence(let expected, let received): "message \(received) was there; \(expected) comes next"
+        case .gap(let expected, let received):
+            "messages \(expected) to \(received - 1) are missing; send snapshots of the books"
+        case .unknownVersion: "this side speaks version \(FeedHello.versionSpoken)"
+        case .silence: "nothing complete came for too long; send heartbeats"
+        case .tooMany(let most): "a message has at most \(most) of these; send several"
+        case .tooSlow: "more waits to be read than may; read faster"
         }
     }
 }

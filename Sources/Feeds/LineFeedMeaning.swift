@@ -15,6 +15,11 @@ struct LineFeedScales: Equatable {
 
     init() {}
 
+    init(price: UInt8, quantity: UInt8) {
+        self.price = price
+        self.quantity = quantity
+    }
+
     init(of id: InstrumentID, in table: InstrumentTable) {
         price = table.all[id.index].priceScale
         quantity = table.all[id.index].quantityScale
@@ -64,16 +69,35 @@ extension LineFeedSyntax {
     enum Kind {
         case trade
         case quote
+        case snapshot
+        case delta
+        case instrument
+        case status
+        case hello
+        case heartbeat
+        case error
     }
 
     func kind() throws(LineFeedError) -> Kind {
-        guard
-            let kind = try text(
-                .type,
-                { Self.equals($0, "trade") ? Kind.trade : Self.equals($0, "quote") ? .quote : nil }
-            )
-        else { throw .missing(.type) }
+        guard let kind = try kindIfAny() else { throw .missing(.type) }
         return kind
+    }
+
+    func kindIfAny() throws(LineFeedError) -> Kind? {
+        try text(
+            .type,
+            { Self.equals($0, "trade") ? Kind.trade : Self.equals($0, "quote") ? .quote : Self.rarerKind($0) }
+        )
+    }
+
+    private static func rarerKind(_ name: UnsafeRawBufferPointer) -> Kind? {
+        if equals(name, "delta") { return .delta }
+        if equals(name, "snapshot") { return .snapshot }
+        if equals(name, "heartbeat") { return .heartbeat }
+        if equals(name, "instrument") { return .instrument }
+        if equals(name, "status") { return .status }
+        if equals(name, "hello") { return .hello }
+        return equals(name, "error") ? .error : nil
     }
 
     func symbol() throws(LineFeedError) -> LineFeedSymbols.Symbol {
@@ -118,14 +142,35 @@ extension LineFeedSyntax {
     }
 
     /// A number, or one as text.
-    private func decimal(_ key: LineFeedKey) throws(LineFeedError) -> Decimal? {
+    func decimal(_ key: LineFeedKey) throws(LineFeedError) -> Decimal? {
         guard self[key].kind == .number else { return try text(key) { Decimal($0) } }
         guard let decimal = Decimal(bytes(of: self[key])) else { throw .malformed(key) }
         return decimal
     }
 
+    /// A whole number of zero or more, up to `most`; nil when it is not there.
+    func whole(_ key: LineFeedKey, most: UInt64) throws(LineFeedError) -> UInt64? {
+        let read: (UnsafeRawBufferPointer) -> UInt64? = { digits in
+            guard (1...20).contains(digits.count), digits.count == 1 || digits[0] != UInt8(ascii: "0") else {
+                return nil
+            }
+            var total: UInt64 = 0
+            for byte in digits {
+                guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else { return nil }
+                let (tenfold, overflow) = total.multipliedReportingOverflow(by: 10)
+                let (sum, carried) = tenfold.addingReportingOverflow(UInt64(byte - UInt8(ascii: "0")))
+                guard !overflow, !carried else { return nil }
+                total = sum
+            }
+            return total <= most ? total : nil
+        }
+        guard self[key].kind == .number else { return try text(key, read) }
+        guard let number = read(bytes(of: self[key])) else { throw .malformed(key) }
+        return number
+    }
+
     /// What `read` makes of the text; nil when the key is absent, an error when it is no text or `read` refuses it.
-    private func text<Meaning>(
+    func text<Meaning>(
         _ key: LineFeedKey,
         _ read: (UnsafeRawBufferPointer) -> Meaning?
     ) throws(LineFeedError) -> Meaning? {
@@ -135,7 +180,7 @@ extension LineFeedSyntax {
         case .absent: return nil
         case .text: meaning = read(bytes(of: value))
         case .escapedText: meaning = Self.unescaped(bytes(of: value)).withUnsafeBytes(read)
-        case .number, .other: throw .malformed(key)
+        case .number, .list, .other: throw .malformed(key)
         }
         guard let meaning else { throw .malformed(key) }
         return meaning

@@ -10,20 +10,21 @@ struct LineFeedSyntax {
             case text
             /// Text that holds escapes.
             case escapedText
-            /// True, false, an object or an array.
+            case list
+            /// True, false or an object.
             case other
         }
         var kind = Kind.absent
-        /// Without a text's quotation marks.
+        /// Without a text's quotation marks; a list's brackets count.
         var start: Int32 = 0
         var end: Int32 = 0
     }
 
     private let line: UnsafeRawBufferPointer
     private var at = 0
-    private var values = InlineArray<11, Value>(repeating: Value())
+    private var values = InlineArray<28, Value>(repeating: Value())
     /// A bit for each known key that was met, by raw value.
-    private var met: UInt16 = 0
+    private var met: UInt32 = 0
 
     /// - Parameter line: outlives this value.
     /// - Throws: what is wrong with it as JSON, or a known key that stands twice.
@@ -57,7 +58,7 @@ struct LineFeedSyntax {
         try expect(UInt8(ascii: ":"))
         let value = try readValue(depth: 1)
         guard let key = key(of: name) else { return }
-        let bit: UInt16 = 1 << UInt16(key.rawValue)
+        let bit: UInt32 = 1 << UInt32(key.rawValue)
         guard met & bit == 0 else { throw .repeatedKey(key) }
         met |= bit
         values[Int(key.rawValue)] = value
@@ -67,7 +68,11 @@ struct LineFeedSyntax {
         switch next() {
         case UInt8(ascii: "\""): return try readText()
         case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try readNumber()
-        case UInt8(ascii: "{"), UInt8(ascii: "["): try skipNested(depth: depth)
+        case UInt8(ascii: "{"): try skipNested(depth: depth)
+        case UInt8(ascii: "["):
+            let start = at
+            try skipNested(depth: depth)
+            return Value(kind: .list, start: Int32(start), end: Int32(at))
         case UInt8(ascii: "t"): try skipWord("true")
         case UInt8(ascii: "f"): try skipWord("false")
         case UInt8(ascii: "n"):
@@ -225,13 +230,38 @@ struct LineFeedSyntax {
     private static func key(_ name: UnsafeRawBufferPointer) -> LineFeedKey? {
         switch name.count {
         case 2: return equals(name, "id") ? .id : nil
-        case 3: return equals(name, "bid") ? .bid : equals(name, "ask") ? .ask : nil
-        case 4: return equals(name, "type") ? .type : equals(name, "side") ? .side : nil
-        case 5: return equals(name, "price") ? .price : nil
-        case 6: return equals(name, "symbol") ? .symbol : nil
-        case 7: return equals(name, "time_ns") ? .time : nil
+        case 3: return equals(name, "bid") ? .bid : equals(name, "ask") ? .ask : equals(name, "seq") ? .sequence : nil
+        case 4: return equals(name, "type") ? .type : equals(name, "side") ? .side : rarerKey(name)
+        case 5: return equals(name, "price") ? .price : rarerKey(name)
+        case 6: return equals(name, "symbol") ? .symbol : rarerKey(name)
+        case 7: return equals(name, "time_ns") ? .time : rarerKey(name)
         case 8: return equals(name, "quantity") ? .quantity : nil
-        case 12: return equals(name, "bid_quantity") ? .bidQuantity : equals(name, "ask_quantity") ? .askQuantity : nil
+        case 12:
+            return equals(name, "bid_quantity")
+                ? .bidQuantity : equals(name, "ask_quantity") ? .askQuantity : rarerKey(name)
+        default: return rarerKey(name)
+        }
+    }
+
+    /// The keys that are not in every trade and quote.
+    private static func rarerKey(_ name: UnsafeRawBufferPointer) -> LineFeedKey? {
+        switch name.count {
+        case 4:
+            if equals(name, "bids") { return .bids }
+            if equals(name, "asks") { return .asks }
+            if equals(name, "name") { return .name }
+            if equals(name, "kind") { return .instrumentKind }
+            return equals(name, "code") ? .code : nil
+        case 5:
+            return equals(name, "flags")
+                ? .flags : equals(name, "venue") ? .venue : equals(name, "state") ? .state : nil
+        case 6: return equals(name, "reason") ? .reason : nil
+        case 7: return equals(name, "version") ? .version : equals(name, "message") ? .message : nil
+        case 9: return equals(name, "venue_seq") ? .venueSequence : nil
+        case 10: return equals(name, "raw_symbol") ? .rawSymbol : nil
+        case 11: return equals(name, "price_scale") ? .priceScale : nil
+        case 12: return equals(name, "heartbeat_ms") ? .heartbeat : nil
+        case 14: return equals(name, "quantity_scale") ? .quantityScale : nil
         default: return nil
         }
     }

@@ -14,7 +14,7 @@ struct LineFeedTests {
     @Test("makes a trade and its instrument of a line")
     func trade() throws {
         var reader = Reader()
-        #expect(reader.receive(Self.trade + "\n") == LineFeed.Verdict())
+        #expect(reader.receive(Self.trade + "\n").refusals == [])
         let instrument = try #require(reader.table.all.first)
         #expect(instrument.qualifiedSymbol == "BTC-USD@tcp")
         #expect(instrument.priceScale == 1 && instrument.quantityScale == 1)
@@ -30,7 +30,7 @@ struct LineFeedTests {
     @Test("makes a quote of a line, with numbers as text or as JSON numbers")
     func quote() throws {
         var reader = Reader()
-        #expect(reader.receive(Self.quote + "\r\n \r\n\n") == LineFeed.Verdict())
+        #expect(reader.receive(Self.quote + "\r\n \r\n\n").refusals == [])
         let (event, quote) = try #require(reader.heard.quotes.first)
         #expect(quote.bid == Level(price: Price(ticks: 500_000), quantity: Quantity(lots: 200)))
         #expect(quote.ask == Level(price: Price(ticks: 500_001), quantity: Quantity(lots: 75)))
@@ -48,7 +48,7 @@ struct LineFeedTests {
     )
     func emptySide(line: String) throws {
         var reader = Reader()
-        #expect(reader.receive(line + "\n") == LineFeed.Verdict())
+        #expect(reader.receive(line + "\n").refusals == [])
         let (_, quote) = try #require(reader.heard.quotes.first)
         #expect(quote.bid == Quote.none.bid && quote.ask.price.ticks == 2)
     }
@@ -235,7 +235,9 @@ struct LineFeedTests {
         for start in stride(from: 0, to: bytes.count, by: size) {
             refusals += reader.receive(Array(bytes[start..<min(start + size, bytes.count)])).refusals
         }
-        #expect(refusals == [.init(line: 2, error: .tooLong), .init(line: 3, error: .tooLong)])
+        #expect(
+            refusals == [.init(line: 2, error: .tooLong(most: 4_096)), .init(line: 3, error: .tooLong(most: 4_096))]
+        )
         #expect(reader.heard.trades.count == 2 && reader.feed.lineCount == 4)
     }
 
