@@ -8,10 +8,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +125,39 @@ long ct_raise_descriptor_limit(void) {
   return getrlimit(RLIMIT_NOFILE, &limit) ? -1 : (long)limit.rlim_cur;
 }
 
+int ct_connect(const char *host, uint16_t port) {
+  struct sockaddr_storage address;
+  socklen_t length;
+  int yes = 1, failure = parse_address(host, port, &address, &length);
+  if (failure) return failure;
+  int descriptor = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return -errno;
+  setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  if (connect(descriptor, (struct sockaddr *)&address, length) == 0 || errno == EINPROGRESS) return descriptor;
+  failure = -errno;
+  close(descriptor);
+  return failure;
+}
+
+int ct_connect_result(int descriptor) {
+  int result = 0;
+  socklen_t size = sizeof result;
+  return getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &result, &size) ? errno : result;
+}
+
+long ct_send(int descriptor, const void *bytes, size_t count) {
+  ssize_t sent = send(descriptor, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent >= 0) return (long)sent;
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -(long)errno;
+}
+
+long ct_receive(int descriptor, void *bytes, size_t count) {
+  ssize_t got = recv(descriptor, bytes, count, MSG_DONTWAIT);
+  if (got > 0) return (long)got;
+  if (got == 0) return -(long)EPIPE;
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -(long)errno;
+}
+
 void ct_answer_and_close(int descriptor, const void *bytes, size_t count) {
   ssize_t sent = send(descriptor, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
   (void)sent;
@@ -149,6 +184,7 @@ void ct_eventfd_drain(int descriptor) {
 // ---- libwebsockets
 
 size_t ct_lws_pre(void) { return LWS_PRE; }
+uint64_t ct_lws_wants_client_certificate(void) { return LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT; }
 
 static _Thread_local char last_line[256];
 
@@ -220,8 +256,9 @@ static int find_ticket_key(const uint8_t name[16], struct ticket_key *copy) {
 
 static int use_ticket_key(SSL *ssl, unsigned char name[16], unsigned char iv[EVP_MAX_IV_LENGTH], EVP_CIPHER_CTX *cipher,
                           EVP_MAC_CTX *mac, int encrypts) {
-  (void)ssl;
   struct ticket_key key;
+  // All listeners share the keys: a ticket of one that asks for no certificate must not open one that does.
+  if (!encrypts && SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) return 0;
   int place = 0;
   if (encrypts) {
     if (!newest_ticket_key(&key) || RAND_bytes(iv, 16) != 1) return -1;
@@ -247,6 +284,95 @@ void ct_prepare_server_tls(void *ssl_ctx) {
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_session_id_context(context, (const unsigned char *)"market-hub", 10);
   SSL_CTX_set_tlsext_ticket_key_evp_cb(context, use_ticket_key);
+}
+
+// ---- TLS as a client, for raw connections: libwebsockets begins it before the socket is connected
+
+static void keep_problem(char problem[256]) {
+  unsigned long code = ERR_peek_last_error();
+  const char *reason = code ? ERR_reason_error_string(code) : NULL;
+  snprintf(problem, 256, "%s", reason ? reason : "no reason known");
+  ERR_clear_error();
+}
+
+void *ct_tls_client_context(const char *authorities, const char *certificate, const char *key, char problem[256]) {
+  ERR_clear_error();
+  SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+  int good = context && SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
+             (authorities ? SSL_CTX_load_verify_file(context, authorities) : SSL_CTX_set_default_verify_paths(context)) == 1;
+  if (good && certificate)
+    good = SSL_CTX_use_certificate_chain_file(context, certificate) == 1 &&
+           SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) == 1 && SSL_CTX_check_private_key(context) == 1;
+  if (!good) {
+    keep_problem(problem);
+    SSL_CTX_free(context);
+    return NULL;
+  }
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  return context;
+}
+
+void ct_tls_context_free(void *context) { SSL_CTX_free(context); }
+
+void *ct_tls_client(void *context, int descriptor, const char *host) {
+  SSL *ssl = SSL_new(context);
+  unsigned char number[16];
+  int is_number = inet_pton(AF_INET, host, number) == 1 || inet_pton(AF_INET6, host, number) == 1;
+  int good = ssl && SSL_set_fd(ssl, descriptor) == 1 &&
+             (is_number ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host)
+                        : SSL_set1_host(ssl, host) && SSL_set_tlsext_host_name(ssl, host)) == 1;
+  if (good) return ssl;
+  SSL_free(ssl);
+  return NULL;
+}
+
+void ct_tls_free(void *connection) { SSL_free(connection); }
+
+static int tls_result(SSL *ssl, int result) {
+  switch (SSL_get_error(ssl, result)) {
+    case SSL_ERROR_WANT_READ: return CT_TLS_WANTS_READ;
+    case SSL_ERROR_WANT_WRITE: return CT_TLS_WANTS_WRITE;
+    case SSL_ERROR_ZERO_RETURN: return CT_TLS_ENDED;
+    default: return CT_TLS_FAILED;
+  }
+}
+
+int ct_tls_handshake(void *connection, char problem[256]) {
+  ERR_clear_error();
+  int result = SSL_connect(connection);
+  if (result == 1) return 1;
+  result = tls_result(connection, result);
+  if (result != CT_TLS_FAILED && result != CT_TLS_ENDED) return result;
+  long verified = SSL_get_verify_result(connection);
+  if (verified == X509_V_OK) {
+    keep_problem(problem);
+  } else {
+    snprintf(problem, 256, "%s", X509_verify_cert_error_string(verified));
+    ERR_clear_error();
+  }
+  return result;
+}
+
+long ct_tls_read(void *connection, void *bytes, size_t count) {
+  size_t got = 0;
+  ERR_clear_error();
+  int result = SSL_read_ex(connection, bytes, count, &got);
+  return result == 1 ? (long)got : tls_result(connection, result);
+}
+
+long ct_tls_write(void *connection, const void *bytes, size_t count) {
+  size_t sent = 0;
+  ERR_clear_error();
+  int result = SSL_write_ex(connection, bytes, count, &sent);
+  return result == 1 ? (long)sent : tls_result(connection, result);
+}
+
+void ct_tls_shutdown(void *connection) {
+  ERR_clear_error();
+  SSL_shutdown(connection);
+  ERR_clear_error();
 }
 
 int ct_sha256(const void *bytes, size_t count, uint8_t digest[32]) {

@@ -13,6 +13,8 @@ func answerLibWebSockets(
         ct_prepare_server_tls(user)
         return 0
     }
+    // libwebsockets leaves the verdict on a client's certificate to this answer: 0 would take any.
+    if reason == LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION { return length == 1 ? 0 : 1 }
     guard let wsi, let id = ConnectionID(packed: lws_get_opaque_user_data(wsi)),
         let context = lws_get_context(wsi), let owner = lws_context_user(context),
         let loop = Unmanaged<IOLoop.Owner>.fromOpaque(owner).takeUnretainedValue().loop, loop.sockets.contains(id)

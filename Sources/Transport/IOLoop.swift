@@ -41,6 +41,7 @@ public final class IOLoop: @unchecked Sendable {
     /// Attempts to connect that failed before they began; told at the end of the turn.
     var failedClients: [ConnectionID] = []
     var timers: Set<LoopTimer> = []
+    var rawClients: Set<RawClient> = []
     /// Room before the first byte of a write that libwebsockets frames itself.
     var scratch = [UInt8](repeating: 0, count: 32 * 1024)
     var date = (second: UInt64.max, text: "")
@@ -269,6 +270,7 @@ public final class IOLoop: @unchecked Sendable {
             _ = Glibc.close(listener.descriptor)
         }
         for id in sockets.identities { sayGoodbye(id) }
+        for client in rawClients { client.end("the hub stops") }
         endIfEmpty()
     }
 

@@ -49,10 +49,13 @@ public struct ListenerSettings: Sendable {
 public struct TLSSettings: Sendable, Equatable {
     public var certificatePath: String
     public var keyPath: String
+    /// A PEM file of the authorities of which a client must have a certificate; nil asks for none.
+    public var clientAuthoritiesPath: String?
 
-    public init(certificatePath: String, keyPath: String) {
+    public init(certificatePath: String, keyPath: String, clientAuthoritiesPath: String? = nil) {
         self.certificatePath = certificatePath
         self.keyPath = keyPath
+        self.clientAuthoritiesPath = clientAuthoritiesPath
     }
 }
 
@@ -110,7 +113,11 @@ extension IOLoop {
             info.options |= UInt64(LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT)
             info.ssl_cert_filepath = keep(tls.certificatePath)
             info.ssl_private_key_filepath = keep(tls.keyPath)
-            info.alpn = keep("http/1.1")
+            if settings.kind == .http { info.alpn = keep("http/1.1") }
+            if let authorities = tls.clientAuthoritiesPath {
+                info.ssl_ca_filepath = keep(authorities)
+                info.options |= ct_lws_wants_client_certificate()
+            }
         }
         ct_forget_log_line()
         return lws_create_vhost(context, &info)

@@ -16,6 +16,14 @@ int ct_accept(int listener, char *peer, size_t peer_size);
 void ct_bound_send_queue(int descriptor, int send_buffer_bytes, int not_sent_low_water_bytes);
 void ct_reset_on_close(int descriptor);
 long ct_raise_descriptor_limit(void);
+/// A non-blocking socket without Nagle's delay that begins to connect to a numeric address; writable when that has ended.
+int ct_connect(const char *address, uint16_t port);
+/// How connecting ended: 0, or the error number.
+int ct_connect_result(int descriptor);
+/// Bytes sent; 0 when there is no room.
+long ct_send(int descriptor, const void *bytes, size_t count);
+/// Bytes received; 0 when there is nothing yet, -EPIPE at the end.
+long ct_receive(int descriptor, void *bytes, size_t count);
 /// Sends what the socket takes at once and closes it.
 void ct_answer_and_close(int descriptor, const void *bytes, size_t count);
 
@@ -28,6 +36,8 @@ void ct_eventfd_drain(int descriptor);
 // ---- libwebsockets
 
 size_t ct_lws_pre(void);
+/// The vhost option that demands a client's certificate.
+uint64_t ct_lws_wants_client_certificate(void);
 /// Keeps libwebsockets from printing; its last line of each thread is kept for ct_last_log_line.
 void ct_keep_log_lines(void);
 const char *ct_last_log_line(void);
@@ -37,6 +47,21 @@ void ct_forget_log_line(void);
 
 /// TLS 1.2 and 1.3, no session cache, and tickets under keys that all loops of the process share and that rotate.
 void ct_prepare_server_tls(void *ssl_ctx);
+/// A client's context: TLS 1.2 and 1.3, the peer's certificate checked against `authorities` (a PEM file; NULL for the
+/// system's), with a certificate and key of its own where they are not NULL. NULL when a file cannot be used; `problem` says why.
+void *ct_tls_client_context(const char *authorities, const char *certificate, const char *key, char problem[256]);
+void ct_tls_context_free(void *context);
+/// A connection on a connected socket, to the name or numeric address that the peer's certificate must bear.
+void *ct_tls_client(void *context, int descriptor, const char *host);
+void ct_tls_free(void *connection);
+enum ct_tls_result { CT_TLS_WANTS_READ = -2, CT_TLS_WANTS_WRITE = -3, CT_TLS_ENDED = -4, CT_TLS_FAILED = -5 };
+/// 1 when the connection is established, else a ct_tls_result; `problem` says why it failed.
+int ct_tls_handshake(void *connection, char problem[256]);
+/// Bytes, above zero, or a ct_tls_result.
+long ct_tls_read(void *connection, void *bytes, size_t count);
+long ct_tls_write(void *connection, const void *bytes, size_t count);
+/// Says goodbye where that is possible at once.
+void ct_tls_shutdown(void *connection);
 int ct_sha256(const void *bytes, size_t count, uint8_t digest[32]);
 
 // ---- clocks

@@ -99,9 +99,8 @@ struct FeedIntake: Sendable {
         return id
     }
 
-    /// Takes an instrument's names and units before anything happens to it, or its finer units later.
-    ///
-    /// - Parameter known: what the sender's name for it meant so far.
+    /// Takes an instrument's names and units before anything happens to it, or its finer units later; `known` is what the
+    /// sender's name for it meant so far.
     mutating func declare(
         _ identity: FeedIdentity,
         _ declared: LineFeedScales,

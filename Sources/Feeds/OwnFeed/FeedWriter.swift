@@ -66,9 +66,7 @@ public struct FeedWriter: Sendable {
         }
     }
 
-    /// Says why a message was not taken.
-    ///
-    /// - Parameter message: its number on its connection, from 1 on; 0 for none.
+    /// Says why a message was not taken; `message` is its number on its connection, from 1 on, or 0 for none.
     public mutating func write(_ error: LineFeedError, message: UInt64) {
         switch form {
         case .json:
