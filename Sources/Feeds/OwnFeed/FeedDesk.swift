@@ -62,6 +62,9 @@ public struct FeedDesk: Sendable {
         return seat.book
     }
 
+    /// Whether an instrument was ever named here.
+    public func knows(_ id: InstrumentID) -> Bool { places[id] != nil }
+
     /// The connection whose word on an instrument counts.
     public func owner(of id: InstrumentID) -> UInt32? { places[id].flatMap { rows[$0].seats.first?.connection } }
 

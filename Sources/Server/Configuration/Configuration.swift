@@ -9,6 +9,7 @@ package struct Configuration: ConfigurationSection {
     package var hub = HubConfiguration()
     package var feed = FeedConfiguration()
     package var sources = SourcesConfiguration()
+    package var feedOut = FeedOutConfiguration()
     package var web = WebConfiguration()
     package var logging = LoggingConfiguration()
     package var diagnostics = DiagnosticsConfiguration()
@@ -27,6 +28,11 @@ package struct Configuration: ConfigurationSection {
         ConfigurationKey("hub", .section(HubConfiguration.self), "What one connection may ask for."),
         ConfigurationKey("feed", .section(FeedConfiguration.self), "The way from the sources to the I/O loops."),
         ConfigurationKey("sources", .section(SourcesConfiguration.self), "Where market data comes from."),
+        ConfigurationKey(
+            "feedOut",
+            .section(FeedOutConfiguration.self),
+            "Where other hubs and programs read what this hub hears."
+        ),
         ConfigurationKey("web", .section(WebConfiguration.self), "The web page."),
         ConfigurationKey("logging", .section(LoggingConfiguration.self), "JSON lines on stderr."),
         ConfigurationKey("diagnostics", .section(DiagnosticsConfiguration.self), "How the hub watches itself."),
@@ -44,6 +50,7 @@ package struct Configuration: ConfigurationSection {
         ask(hub, "hub")
         ask(feed, "feed")
         ask(sources, "sources")
+        ask(feedOut, "feedOut")
         ask(web, "web")
         ask(logging, "logging")
         ask(diagnostics, "diagnostics")

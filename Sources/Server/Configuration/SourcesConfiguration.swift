@@ -6,6 +6,7 @@ package struct SourcesConfiguration: ConfigurationSection {
     package var capture = CaptureConfiguration()
     package var venues: [VenueConfiguration] = []
     package var tcp = TCPSourceConfiguration()
+    package var feeds: [FeedClientConfiguration] = []
 
     package init() {}
 
@@ -17,11 +18,17 @@ package struct SourcesConfiguration: ConfigurationSection {
             .objects(VenueConfiguration.self, countMost: 64),
             "Live venues, each an object with the keys below; venue and symbols are needed."
         ),
-        ConfigurationKey("tcp", .section(TCPSourceConfiguration.self), "A plain TCP listener for a feed in the LAN."),
+        ConfigurationKey("tcp", .section(TCPSourceConfiguration.self), "A TCP listener for feeds of your own."),
+        ConfigurationKey(
+            "feeds",
+            .objects(FeedClientConfiguration.self, countMost: 64),
+            "Feeds of your own, or other hubs, to connect to; each an object with the keys below; urls is needed."
+        ),
     ]
 
     package func validate() -> [ConfigurationComplaint] {
         var complaints = capture.validate().map { $0.under("capture") } + tcp.validate().map { $0.under("tcp") }
+        for (index, feed) in feeds.enumerated() { complaints += feed.validate().map { $0.under("feeds[\(index)]") } }
         for (index, venue) in venues.enumerated() {
             complaints += venue.validate().map { $0.under("venues[\(index)]") }
             if let first = venues.firstIndex(where: { $0.venue == venue.venue }), first != index, !venue.venue.isEmpty {
@@ -177,34 +184,5 @@ package struct VenueConfiguration: ConfigurationSection {
             )
         }
         return complaints
-    }
-}
-
-/// A plain TCP listener that takes newline JSON.
-package struct TCPSourceConfiguration: ConfigurationSection {
-    package var enabled = false
-    package var host = "127.0.0.1"
-    package var port = 8090
-    package var allowed: [String] = []
-    package var instrumentsMost = 1_000
-    package var connectionsMost = 16
-
-    package init() {}
-
-    package static let keys = [
-        ConfigurationKey("enabled", .flag, "Whether it listens."),
-        ConfigurationKey("host", .text, "The address to listen on, in numbers."),
-        ConfigurationKey("port", .integer(0...65535), "The TCP port; 0 lets the kernel choose one."),
-        ConfigurationKey(
-            "allowed",
-            .texts(countMost: 256),
-            "Addresses or ranges (192.168.1.0/24) that may connect besides this machine."
-        ),
-        ConfigurationKey("instrumentsMost", .integer(1...100_000), "The most instruments the feed may name."),
-        ConfigurationKey("connectionsMost", .integer(1...10_000), "The most connections at once; more are closed."),
-    ]
-
-    package func validate() -> [ConfigurationComplaint] {
-        ConfigurationRule.address(host, "host") + ConfigurationRule.addressRanges(allowed, "allowed")
     }
 }

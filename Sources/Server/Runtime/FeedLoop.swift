@@ -43,6 +43,10 @@ package final class FeedLoop: IOLoopHandler {
     let metrics: FeedMetrics
     let log: Log
     private var sweepCount = 0
+    /// Who reads what this hub hears; nil where nobody may.
+    private var feedOut: FeedOut?
+    /// The listener's tag of ``feedOut``; below it the tags are the sources' places.
+    static let feedOutTag = UInt8.max
     /// The source of a TCP connection, by the connection.
     private var rawSources: [ConnectionID: Int] = [:]
 
@@ -69,7 +73,14 @@ package final class FeedLoop: IOLoopHandler {
         }
     }
 
+    /// Lets others read what the sources say.
+    func publish(to feedOut: FeedOut) {
+        self.feedOut = feedOut
+        publisher.feedOut = feedOut
+    }
+
     package func turnEnded(on loop: IOLoop) {
+        feedOut?.flush(on: self)
         publisher.endTurn(atNs: clock.nowNs) { id in
             sources.lazy.compactMap { $0.book(of: id) }.first ?? OrderBook()
         }
@@ -77,6 +88,7 @@ package final class FeedLoop: IOLoopHandler {
 
     package func sweep(on loop: IOLoop) {
         metrics.beat(atNs: HubClock.monotonicNs)
+        feedOut?.sweep(on: self)
         sweepCount += 1
         guard sweepCount % 10 == 0 else { return }
         let now = clock.nowNs
@@ -125,18 +137,25 @@ package final class FeedLoop: IOLoopHandler {
     /// The listener's tag is the source's place.
     package func rawOpened(_ connection: ConnectionID, peerAddress: String, tag: UInt8, on loop: IOLoop) {
         rawSources[connection] = Int(tag)
+        if let feedOut, tag == Self.feedOutTag {
+            return feedOut.opened(connection, peerAddress: peerAddress, on: self)
+        }
         sources[Int(tag)].rawOpened(connection, peerAddress: peerAddress, on: self)
     }
 
     package func rawReceived(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on loop: IOLoop) {
         guard let source = rawSources[connection] else { return }
+        if let feedOut, source == Self.feedOutTag { return feedOut.received(bytes, from: connection, on: self) }
         sources[source].rawReceived(bytes, from: connection, on: self)
     }
 
     package func closed(_ connection: ConnectionID, on loop: IOLoop) {
         guard let source = rawSources.removeValue(forKey: connection) else { return }
+        if let feedOut, source == Self.feedOutTag { return feedOut.closed(connection, on: self) }
         sources[source].rawClosed(connection, on: self)
     }
+
+    package func writable(_ connection: ConnectionID, on loop: IOLoop) { feedOut?.writable(connection, on: self) }
 
     // MARK: Not served here
 

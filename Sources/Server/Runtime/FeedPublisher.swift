@@ -59,6 +59,8 @@ package struct FeedPublisher: MarketEventSink {
     }
 
     package private(set) var streams: [MarketStream] = []
+    /// Hears what the sources say as they say it, for hubs and programs that read this one.
+    var feedOut: FeedOut?
     private var numbered: Numbered
     private let board: InstrumentBoard
     private let metrics: FeedMetrics?
@@ -82,6 +84,7 @@ package struct FeedPublisher: MarketEventSink {
 
     package mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
         if metrics != nil { venues[event.instrument.index].count(event) }
+        feedOut?.tell(event, levels: levels, of: table[event.instrument])
         streams[event.instrument.index].apply(event, levels: levels, into: &numbered)
     }
 
@@ -100,6 +103,7 @@ package struct FeedPublisher: MarketEventSink {
             streams.append(MarketStream(instrument: id))
             if let metrics { venues.append(metrics.venue(instrument.venue)) }
         }
+        feedOut?.learn(table[id])
         for outlet in numbered.outlets { outlet.tell(InstrumentUnits(of: instrument)) }
     }
 

@@ -100,6 +100,7 @@ final class MarketHubServer {
             metrics: metrics,
             log: log
         )
+        if configuration.feedOut.enabled { feed.publish(to: FeedOut(configuration.feedOut)) }
         feedLoop = try IOLoop(index: loopCount, handler: feed)
         self.feed = feed
         try listen()
@@ -148,6 +149,7 @@ final class MarketHubServer {
         }
         sources += configuration.sources.venues.compactMap(VenueSource.init)
         if configuration.sources.tcp.enabled { sources.append(TCPSource(configuration.sources.tcp)) }
+        sources += configuration.sources.feeds.compactMap(FeedClientSource.init)
         return sources
     }
 
@@ -175,14 +177,38 @@ final class MarketHubServer {
             )
             listeners.append(("admin", address(admin.host, try first.listen(admin))))
         }
-        guard let feedLoop, let feed, let place = feed.sources.firstIndex(where: { $0 is TCPSource }) else { return }
-        let tcp = ListenerSettings(
-            host: configuration.sources.tcp.host,
-            port: UInt16(configuration.sources.tcp.port),
-            tag: UInt8(place),
-            kind: .rawTCP
+        guard let feedLoop, let feed else { return }
+        // A tag is one byte, and the last is the feed's own.
+        if let place = feed.sources.firstIndex(where: { $0 is TCPSource }), place < Int(FeedLoop.feedOutTag) {
+            let source = configuration.sources.tcp
+            let tcp = ListenerSettings(
+                host: source.host,
+                port: UInt16(source.port),
+                tag: UInt8(place),
+                kind: .rawTCP,
+                tls: ownFeedTLS(source.certificateFile, source.keyFile, source.clientCaFile)
+            )
+            listeners.append(("tcp", address(tcp.host, try feedLoop.listen(tcp))))
+        }
+        guard configuration.feedOut.enabled else { return }
+        let out = configuration.feedOut
+        let settings = ListenerSettings(
+            host: out.host,
+            port: UInt16(out.port),
+            tag: FeedLoop.feedOutTag,
+            kind: .rawTCP,
+            tls: ownFeedTLS(out.certificateFile, out.keyFile, out.clientCaFile)
         )
-        listeners.append(("tcp", address(tcp.host, try feedLoop.listen(tcp))))
+        listeners.append(("feedOut", address(settings.host, try feedLoop.listen(settings))))
+    }
+
+    private func ownFeedTLS(_ certificate: String, _ key: String, _ clientAuthority: String) -> TLSSettings? {
+        guard !certificate.isEmpty else { return nil }
+        return TLSSettings(
+            certificatePath: certificate,
+            keyPath: key,
+            clientAuthoritiesPath: clientAuthority.isEmpty ? nil : clientAuthority
+        )
     }
 
     private func address(_ host: String, _ port: UInt16) -> String {
@@ -247,7 +273,7 @@ extension TransportError {
         switch self {
         case .portBusy(let host, let port):
             "port \(port) of \(host) is in use; end what listens there, or choose another with --set listen.port=0, "
-                + "admin.port or sources.tcp.port"
+                + "admin.port, sources.tcp.port or feedOut.port"
         case .address(let host):
             "\(host) is no address of this machine; write one in numbers, such as 127.0.0.1 or 0.0.0.0"
         case .certificate(let path, let keyPath, let message):
