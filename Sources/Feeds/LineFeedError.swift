@@ -108,8 +108,6 @@ public enum LineFeedError: Error, Hashable, Sendable {
     case silence
     /// More events or levels than ``MessageFeed/eventsMost`` or ``MessageFeed/levelsMost`` in one message.
     case tooMany(most: Int)
-    /// The reader did not keep up.
-    case tooSlow
 
     /// Stable, for programs; see Docs/feeds/tcp.md.
     public var code: UInt32 {
@@ -134,8 +132,7 @@ public enum LineFeedError: Error, Hashable, Sendable {
         case .gap: 218
         case .unknownVersion: 219
         case .silence: 220
-        case .tooSlow: 221
-        case .tooMany: 222
+        case .tooMany: 221
         }
     }
 
@@ -162,7 +159,6 @@ public enum LineFeedError: Error, Hashable, Sendable {
         case .gap: "gap"
         case .unknownVersion: "unknown_version"
         case .silence: "silence"
-        case .tooSlow: "too_slow"
         case .tooMany: "too_many"
         }
     }
@@ -194,7 +190,6 @@ extension LineFeedError: CustomStringConvertible {
         case .unknownVersion: "this side speaks version \(FeedHello.versionSpoken)"
         case .silence: "nothing complete came for too long; send heartbeats"
         case .tooMany(let most): "a message has at most \(most) of these; send several"
-        case .tooSlow: "more waits to be read than may; read faster"
         }
     }
 }

@@ -16,31 +16,32 @@ package struct TCPSourceConfiguration: ConfigurationSection {
 
     package init() {}
 
-    package static let keys = [
-        ConfigurationKey("enabled", .flag, "Whether it listens."),
-        ConfigurationKey("host", .text, "The address to listen on, in numbers."),
-        ConfigurationKey("port", .integer(0...65535), "The TCP port; 0 lets the kernel choose one."),
-        ConfigurationKey(
-            "format",
-            .choice(["detect", "json", "protobuf"]),
-            "What publishers send: lines of JSON or messages of protobuf. detect: as each one's first byte shows."
-        ),
-    ] + OwnFeedKeys.tls + [
-        OwnFeedKeys.allowed,
-        ConfigurationKey("instrumentsMost", .integer(1...100_000), "The most instruments the feed may name."),
-        ConfigurationKey("connectionsMost", .integer(1...10_000), "The most connections at once; more are closed."),
-        OwnFeedKeys.messageBytesMost,
-        ConfigurationKey(
-            "messagesPerSecondMost",
-            .integer(1...10_000_000),
-            "Messages a second and connection; who sends more waits."
-        ),
-        ConfigurationKey(
-            "silenceMs",
-            .integer(0...3_600_000),
-            "A connection on which no message ended for so long is closed. 0: never."
-        ),
-    ]
+    package static let keys =
+        [
+            ConfigurationKey("enabled", .flag, "Whether it listens."),
+            ConfigurationKey("host", .text, "The address to listen on, in numbers."),
+            ConfigurationKey("port", .integer(0...65535), "The TCP port; 0 lets the kernel choose one."),
+            ConfigurationKey(
+                "format",
+                .choice(["detect", "json", "protobuf"]),
+                "What publishers send: lines of JSON or messages of protobuf. detect: as each one's first byte shows."
+            ),
+        ] + OwnFeedKeys.tls + [
+            OwnFeedKeys.allowed,
+            ConfigurationKey("instrumentsMost", .integer(1...100_000), "The most instruments the feed may name."),
+            ConfigurationKey("connectionsMost", .integer(1...10_000), "The most connections at once; more are closed."),
+            OwnFeedKeys.messageBytesMost,
+            ConfigurationKey(
+                "messagesPerSecondMost",
+                .integer(1...10_000_000),
+                "Messages a second and connection; who sends more waits."
+            ),
+            ConfigurationKey(
+                "silenceMs",
+                .integer(0...3_600_000),
+                "A connection on which no message ended for so long is closed. 0: never."
+            ),
+        ]
 
     package func validate() -> [ConfigurationComplaint] {
         ConfigurationRule.address(host, "host") + ConfigurationRule.addressRanges(allowed, "allowed")
@@ -64,29 +65,30 @@ package struct FeedOutConfiguration: ConfigurationSection {
 
     package init() {}
 
-    package static let keys = [
-        ConfigurationKey("enabled", .flag, "Whether it listens."),
-        ConfigurationKey("host", .text, "The address to listen on, in numbers."),
-        ConfigurationKey("port", .integer(0...65535), "The TCP port; 0 lets the kernel choose one."),
-    ] + OwnFeedKeys.tls + [
-        OwnFeedKeys.allowed,
-        ConfigurationKey("connectionsMost", .integer(1...10_000), "The most readers at once; more are closed."),
-        ConfigurationKey(
-            "queueBytesMost",
-            .integer(65_536...1_073_741_824),
-            "Bytes that wait for a slow reader; above it, it is closed and may come again for fresh snapshots."
-        ),
-        ConfigurationKey(
-            "heartbeatMs",
-            .integer(100...600_000),
-            "A reader that was sent nothing for this long gets a heartbeat."
-        ),
-        ConfigurationKey(
-            "silenceMs",
-            .integer(0...3_600_000),
-            "A reader that says nothing for so long, no heartbeat either, is closed. 0: never."
-        ),
-    ]
+    package static let keys =
+        [
+            ConfigurationKey("enabled", .flag, "Whether it listens."),
+            ConfigurationKey("host", .text, "The address to listen on, in numbers."),
+            ConfigurationKey("port", .integer(0...65535), "The TCP port; 0 lets the kernel choose one."),
+        ] + OwnFeedKeys.tls + [
+            OwnFeedKeys.allowed,
+            ConfigurationKey("connectionsMost", .integer(1...10_000), "The most readers at once; more are closed."),
+            ConfigurationKey(
+                "queueBytesMost",
+                .integer(65_536...1_073_741_824),
+                "Bytes that wait for a slow reader; above it, it is closed and may come again for fresh snapshots."
+            ),
+            ConfigurationKey(
+                "heartbeatMs",
+                .integer(100...600_000),
+                "A reader that was sent nothing for this long gets a heartbeat."
+            ),
+            ConfigurationKey(
+                "silenceMs",
+                .integer(0...3_600_000),
+                "A reader that says nothing for so long, no heartbeat either, is closed. 0: never."
+            ),
+        ]
 
     package func validate() -> [ConfigurationComplaint] {
         ConfigurationRule.address(host, "host") + ConfigurationRule.addressRanges(allowed, "allowed")
@@ -116,7 +118,11 @@ package struct FeedClientConfiguration: ConfigurationSection {
             "Where it is, tcp://host:port or tls://host:port; of several the next is tried when one is lost."
         ),
         ConfigurationKey("format", .choice(["json", "protobuf"]), "The form that is asked for."),
-        ConfigurationKey("venue", .text, "The venue of all its instruments. Empty: the one that each is declared with."),
+        ConfigurationKey(
+            "venue",
+            .text,
+            "The venue of all its instruments. Empty: the one that each is declared with."
+        ),
         ConfigurationKey("caFile", .path, "PEM file of the authority that signed it. Empty: the system's authorities."),
         ConfigurationKey("certificateFile", .path, "PEM file of our own certificate. Empty: none is shown."),
         ConfigurationKey("keyFile", .path, "PEM file of our own private key."),

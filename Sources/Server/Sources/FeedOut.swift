@@ -51,7 +51,9 @@ final class FeedOut {
     func flush(on feed: FeedLoop) {
         for form in FeedForm.allCases {
             guard let bytes = writers[form]?.take(), !bytes.isEmpty else { continue }
-            for (connection, reader) in readers where reader.form == form { say(bytes, to: connection, reader, on: feed) }
+            for (connection, reader) in readers where reader.form == form {
+                say(bytes, to: connection, reader, on: feed)
+            }
         }
     }
 
@@ -168,7 +170,10 @@ final class FeedOut {
         let now = HubClock.monotonicNs
         for (connection, reader) in readers {
             if configuration.silenceMs > 0, now - reader.peer.heardNs >= Int64(configuration.silenceMs) * 1_000_000 {
-                feed.log.warning("feed-reader-silent", ["peer": .text(reader.peer.address), "remedy": "send heartbeats"])
+                feed.log.warning(
+                    "feed-reader-silent",
+                    ["peer": .text(reader.peer.address), "remedy": "send heartbeats"]
+                )
                 say(reader.peer.words { $0.write(.silence, message: 0) }, to: connection, reader, on: feed)
                 feed.loop?.close(connection, code: 0)
             } else if reader.form != nil, now - reader.peer.saidNs >= Int64(configuration.heartbeatMs) * 1_000_000 {

@@ -30,7 +30,7 @@ final class FeedPeer {
     private let messagesPerSecondMost: Double
     private var budgetNs: Int64
 
-    /// - Parameter form: nil for the one that the first byte shows.
+    /// Without a form, the one that the first byte shows is taken.
     init(number: UInt32, address: String, form: FeedForm?, settings: LineFeed.Settings, messagesPerSecondMost: Int) {
         let now = HubClock.monotonicNs
         self.number = number
