@@ -6,11 +6,11 @@
 /// The rules:
 /// * A ticker follows every trade and every change of the best prices. The venue's own quotes are used once it has sent one,
 ///   the top of the book until then.
-/// * Candles count a trade by its event time, or its receive time where the venue gives none. A trade of a later interval
-///   closes the candle; so does the clock, two seconds after the interval's end. A trade older than the open candle is too
-///   late and changes no candle. Historic trades change none either.
-/// * A status that says that the units changed starts ticker, day figures and candles anew: the numbers they hold have
-///   another meaning now. Sequences go on.
+/// * Candles follow the rules of ``CandleMaker``. Historic trades change none, derived ones do.
+/// * The figures of the last 24 hours forget a minute when the clock says so, whether or not there is a trade.
+/// * A status that says that the units changed starts the ticker anew. Day figures and candles go on in the new units when
+///   ``changeUnits(price:quantity:)`` said before how many times finer they are, and begin anew when it did not. Sequences go
+///   on.
 public struct MarketStream: Sendable {
     public let instrument: InstrumentID
     public private(set) var ticker = Ticker()
@@ -18,19 +18,22 @@ public struct MarketStream: Sendable {
 
     private var sequences = Sequences()
     private var day = DayFigures()
-    private var candles = InlineArray<6, Candle?>(repeating: nil)
+    public private(set) var candles: CandleMaker
     private var hasVenueQuotes = false
-    private static let candleGraceNs: Int64 = 2_000_000_000
+    /// Whether day figures and candles are in the units that the next status speaks of.
+    private var isInNewUnits = false
 
     private struct Sequences: Sendable {
         var trades: UInt64 = 0
         var ticker: UInt64 = 0
         var book: UInt64 = 0
         var status: UInt64 = 0
-        var candles = InlineArray<6, UInt64>(repeating: 0)
     }
 
-    public init(instrument: InstrumentID) { self.instrument = instrument }
+    public init(instrument: InstrumentID) {
+        self.instrument = instrument
+        candles = CandleMaker(instrument: instrument)
+    }
 
     /// Numbers of the last event of each source, as they stand now.
     public var bookSequence: UInt64 { sequences.book }
@@ -70,6 +73,11 @@ public struct MarketStream: Sendable {
         case .status(let new):
             status = new
             if new.reason == .unitsChanged { forgetOldUnits() }
+            if new.state == .disconnected {
+                candles.stopListening()
+            } else {
+                candles.listen(receivedNs: event.receivedNs)
+            }
             sequences.status += 1
             numbered.sequence = sequences.status
             sink.receive(numbered, levels: Span())
@@ -78,83 +86,56 @@ public struct MarketStream: Sendable {
         }
     }
 
-    /// Closes the candles whose interval is over at `nowNs`, the feed's clock.
-    public mutating func closeCandles(atNs nowNs: Int64, into sink: inout some MarketEventSink) {
-        for interval in CandleInterval.allCases {
-            guard let candle = candles[Int(interval.rawValue)], !candle.isClosed,
-                nowNs - interval.lengthNs - Self.candleGraceNs >= candle.openNs
-            else { continue }
-            close(candle, receivedNs: nowNs, into: &sink)
-        }
+    /// Closes the candles whose interval is over at `nowNs`, the feed's clock, and lets the day's figures forget what is.
+    public mutating func advance(toNs nowNs: Int64, into sink: inout some MarketEventSink) {
+        candles.advance(toNs: nowNs, into: &sink)
+        guard day.expire(atNs: candles.venueClock.venueNs(nowNs)) else { return }
+        ticker.day = day.day
+        let event = MarketEvent(instrument: instrument, eventNs: 0, receivedNs: nowNs, payload: .ticker(ticker))
+        sendTicker(like: event, extra: .synthetic, into: &sink)
     }
+
+    /// Goes on where an earlier run ended; both in the present units.
+    ///
+    /// - Parameters:
+    ///   - slots: what its ``CandleMaker/slots`` were.
+    ///   - minutes: its candles of a minute with trades, the newest too, in the order of time.
+    public mutating func resume(_ slots: [CandleMaker.Slot], minutes: some Sequence<Candle>) {
+        candles.resume(slots)
+        day.resume(minutes)
+        ticker.day = day.day
+    }
+
+    /// Takes over units that are so many times finer; the status that says so is to follow.
+    public mutating func changeUnits(price: Int64, quantity: Int64) {
+        candles.rescale(price: price, quantity: quantity)
+        day.rescale(price: price, quantity: quantity)
+        isInNewUnits = true
+    }
+
+    /// Whether a candle changed since this was last asked.
+    public mutating func takeHasNewCandles() -> Bool { candles.takeIsChanged() }
 
     /// Figures in units of before must not mix with those of now.
     private mutating func forgetOldUnits() {
         ticker = Ticker()
-        day = DayFigures()
-        candles = InlineArray(repeating: nil)
+        if isInNewUnits {
+            ticker.day = day.day
+        } else {
+            day = DayFigures()
+            candles.forget()
+        }
+        isInNewUnits = false
     }
 
     private mutating func apply(_ trade: Trade, of event: MarketEvent, into sink: inout some MarketEventSink) {
-        let timeNs = event.eventNs == 0 ? event.receivedNs : event.eventNs
         ticker.last = Level(price: trade.price, quantity: trade.quantity)
         guard !event.flags.contains(.historic) else { return sendTicker(like: event, extra: [], into: &sink) }
+        let timeNs = candles.timeNs(of: event)
         day.add(trade.price, trade.quantity, atNs: timeNs)
         ticker.day = day.day
         sendTicker(like: event, extra: [], into: &sink)
-        for interval in CandleInterval.allCases {
-            let index = Int(interval.rawValue)
-            let openNs = interval.openNs(of: timeNs)
-            if var candle = candles[index], openNs <= candle.openNs {
-                guard openNs == candle.openNs, !candle.isClosed else { continue }
-                candle.add(trade.price, trade.quantity)
-                candles[index] = candle
-            } else {
-                if let candle = candles[index], !candle.isClosed {
-                    close(candle, receivedNs: event.receivedNs, into: &sink)
-                }
-                candles[index] = Candle(
-                    interval: interval,
-                    openNs: openNs,
-                    first: trade.price,
-                    quantity: trade.quantity
-                )
-            }
-            if let candle = candles[index] {
-                send(candle, eventNs: event.eventNs, receivedNs: event.receivedNs, into: &sink)
-            }
-        }
-    }
-
-    private mutating func close(_ candle: Candle, receivedNs: Int64, into sink: inout some MarketEventSink) {
-        var closed = candle
-        closed.isClosed = true
-        candles[Int(candle.interval.rawValue)] = closed
-        send(closed, eventNs: endNs(of: closed), receivedNs: receivedNs, into: &sink)
-    }
-
-    private func endNs(of candle: Candle) -> Int64 {
-        let (endNs, overflow) = candle.openNs.addingReportingOverflow(candle.interval.lengthNs)
-        return overflow ? .max : endNs
-    }
-
-    private mutating func send(
-        _ candle: Candle,
-        eventNs: Int64,
-        receivedNs: Int64,
-        into sink: inout some MarketEventSink
-    ) {
-        let index = Int(candle.interval.rawValue)
-        sequences.candles[index] += 1
-        let event = MarketEvent(
-            instrument: instrument,
-            flags: .synthetic,
-            eventNs: eventNs,
-            receivedNs: receivedNs,
-            sequence: sequences.candles[index],
-            payload: .candle(candle)
-        )
-        sink.receive(event, levels: Span())
+        candles.add(trade, of: event, atNs: timeNs, into: &sink)
     }
 
     private mutating func sendTicker(

@@ -112,7 +112,7 @@ struct Exchange {
     }
 
     mutating func closeCandles(on instrument: Int = 0) {
-        streams[instrument].closeCandles(atNs: nowNs, into: &floor)
+        streams[instrument].advance(toNs: nowNs, into: &floor)
     }
 
     private static func changes(_ bids: [(Int64, Int64)], _ asks: [(Int64, Int64)]) -> [LevelChange] {

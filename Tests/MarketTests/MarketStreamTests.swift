@@ -26,7 +26,7 @@ struct MarketStreamTests {
             trade(100 + index % 3, atNs: Self.start + index * 700_000_000)
             book(.bookDelta(top: quote(100 + index % 2, 110)))
             apply(.status(MarketStatus(.live, .none)))
-            stream.closeCandles(atNs: Self.start + index * 700_000_000, into: &heard)
+            stream.advance(toNs: Self.start + index * 700_000_000, into: &heard)
         }
         var last: [String: UInt64] = [:]
         for (event, kind) in zip(heard.events, heard.kinds) {
@@ -80,26 +80,38 @@ struct MarketStreamTests {
     mutating func clockCloses() {
         trade(100, atNs: Self.start)
         heard = Heard()
-        stream.closeCandles(atNs: Self.start + 3 * Self.second - 1, into: &heard)
+        // Five nanoseconds behind ours is the venue's clock, by that trade.
+        stream.advance(toNs: Self.start + 3 * Self.second + 4, into: &heard)
         #expect(heard.events.isEmpty)
-        stream.closeCandles(atNs: Self.start + 3 * Self.second, into: &heard)
-        stream.closeCandles(atNs: Self.start + 4 * Self.second, into: &heard)
+        stream.advance(toNs: Self.start + 3 * Self.second + 5, into: &heard)
+        stream.advance(toNs: Self.start + 3 * Self.second + 6, into: &heard)
         #expect(heard.kinds == ["candle 1s"] && heard.candles[0].isClosed)
-        stream.closeCandles(atNs: Self.start + 62 * Self.second, into: &heard)
-        #expect(heard.kinds == ["candle 1s", "candle 1m"])
+        stream.advance(toNs: Self.start + 62 * Self.second + 5, into: &heard)
+        #expect(heard.kinds.filter { $0 == "candle 1m" }.count == 1)
     }
 
-    @Test("leaves candles as they are at a trade that is too late, and counts it all the same")
-    mutating func lateTrades() {
-        trade(100, atNs: Self.start + 61 * Self.second)
+    @Test("forgets the day's figures by the clock, without a trade")
+    mutating func expires() {
+        trade(100, atNs: Self.start)
         heard = Heard()
-        trade(500, atNs: Self.start + 59 * Self.second)
-        #expect(heard.kinds == ["trade", "ticker", "candle 5m", "candle 15m", "candle 1h", "candle 1d"])
-        #expect(heard.tickers[0].last.price.ticks == 500 && heard.tickers[0].day?.high.ticks == 500)
-        stream.closeCandles(atNs: Self.start + 64 * Self.second, into: &heard)
+        stream.advance(toNs: Self.start + 86_399 * Self.second, into: &heard)
+        #expect(heard.tickers.isEmpty)
+        stream.advance(toNs: Self.start + 86_401 * Self.second, into: &heard)
+        stream.advance(toNs: Self.start + 86_402 * Self.second, into: &heard)
+        #expect(heard.tickers.count == 1 && heard.tickers[0].day == nil)
+        #expect(heard.tickers[0].last.price.ticks == 100, "the last trade stays the last")
+    }
+
+    @Test("goes on in new units when it is told how many times finer they are")
+    mutating func rescales() {
+        trade(10, lots: 3, atNs: Self.start)
+        stream.changeUnits(price: 100, quantity: 10)
+        apply(.status(MarketStatus(.live, .unitsChanged)))
         heard = Heard()
-        trade(7, atNs: Self.start + 61 * Self.second)
-        #expect(!heard.kinds.contains("candle 1s"), "closed is closed")
+        trade(1_005, lots: 1, atNs: Self.start + 1)
+        #expect(heard.tickers[0].day?.open.ticks == 1_000 && heard.tickers[0].day?.volume.lots == 31)
+        #expect(heard.candles.allSatisfy { $0.open.ticks == 1_000 && $0.close.ticks == 1_005 && $0.volume.lots == 31 })
+        #expect(heard.candles.count == 6)
     }
 
     @Test("lets a historic trade change the last price alone")
@@ -153,7 +165,7 @@ struct MarketStreamTests {
         trade(1, atNs: timeNs, receivedNs: Self.start)
         trade(2, atNs: .max, receivedNs: Self.start)
         trade(3, atNs: .min, receivedNs: Self.start)
-        stream.closeCandles(atNs: Self.start, into: &heard)
+        stream.advance(toNs: Self.start, into: &heard)
         #expect(heard.kinds.filter { $0 == "trade" }.count == 3)
     }
 

@@ -94,7 +94,7 @@ package final class FeedLoop: IOLoopHandler {
         let now = clock.nowNs
         for source in sources {
             source.sweep(on: self)
-            publisher.closeCandles(of: source.instruments, atNs: source.clockNs(now))
+            publisher.advance(source.instruments, toNs: source.clockNs(now))
         }
         metrics.count(ringDropsInAll: publisher.droppedCount)
         metrics.show(publisher.states)

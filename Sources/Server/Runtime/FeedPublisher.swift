@@ -120,9 +120,9 @@ package struct FeedPublisher: MarketEventSink {
     }
 
     /// Closes the candles whose interval is over; once a second is often enough.
-    package mutating func closeCandles(of instruments: [InstrumentID], atNs nowNs: Int64) {
+    package mutating func advance(_ instruments: [InstrumentID], toNs nowNs: Int64) {
         for id in instruments where id.index < streams.count {
-            streams[id.index].closeCandles(atNs: nowNs, into: &numbered)
+            streams[id.index].advance(toNs: nowNs, into: &numbered)
         }
     }
 
