@@ -190,7 +190,7 @@ extension Int64 {
     }
 
     /// Ten to a power from 0 to 18.
-    static func power(ofTen exponent: UInt8) -> Int64 {
+    package static func power(ofTen exponent: UInt8) -> Int64 {
         precondition(exponent <= 18, "no power of ten that 64 bits hold")
         return (0..<exponent).reduce(1) { power, _ in power * 10 }
     }

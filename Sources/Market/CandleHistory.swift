@@ -26,6 +26,15 @@ public struct CandleHistory: Sendable {
 
     public var isEmpty: Bool { rings.indices.allSatisfy { rings[$0].count == 0 } && slots.isEmpty }
 
+    /// When the newest candle ends; the beginning of time when there is none.
+    public var lastNs: Int64 {
+        CandleInterval.allCases.reduce(.min) { latest, interval in
+            let ring = rings[Int(interval.rawValue)]
+            let newest = ring.count > 0 ? interval.openNs(after: ring[ring.count - 1].openNs) : .min
+            return max(latest, newest, slots.last { $0.candle.interval == interval }?.lastNs ?? .min)
+        }
+    }
+
     /// Takes in a closed candle in the order of time, or again one of the last, changed by a late trade.
     ///
     /// - Parameter bytesMost: what may be used in addition for it. Without room the oldest candle of its length gives way.

@@ -10,6 +10,7 @@ package struct Configuration: ConfigurationSection {
     package var feed = FeedConfiguration()
     package var sources = SourcesConfiguration()
     package var feedOut = FeedOutConfiguration()
+    package var candles = CandlesConfiguration()
     package var web = WebConfiguration()
     package var logging = LoggingConfiguration()
     package var diagnostics = DiagnosticsConfiguration()
@@ -33,6 +34,7 @@ package struct Configuration: ConfigurationSection {
             .section(FeedOutConfiguration.self),
             "Where other hubs and programs read what this hub hears."
         ),
+        ConfigurationKey("candles", .section(CandlesConfiguration.self), "Past candles and where they are kept."),
         ConfigurationKey("web", .section(WebConfiguration.self), "The web page."),
         ConfigurationKey("logging", .section(LoggingConfiguration.self), "JSON lines on stderr."),
         ConfigurationKey("diagnostics", .section(DiagnosticsConfiguration.self), "How the hub watches itself."),

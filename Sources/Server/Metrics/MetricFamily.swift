@@ -244,6 +244,31 @@ extension MetricFamily {
     )
 }
 
+// MARK: Candles
+
+extension MetricFamily {
+    package static let candleLateTrades = MetricFamily(
+        "market_hub_candle_late_trades_total",
+        .counter,
+        "Trades that came too late for a candle of at least one length."
+    )
+    package static let candleDisbelievedTimes = MetricFamily(
+        "market_hub_candle_disbelieved_times_total",
+        .counter,
+        "Trades counted by their time of receipt because the venue's time was more than 5 s after it."
+    )
+    package static let candleBytes = MetricFamily(
+        "market_hub_candle_history_bytes",
+        .gauge,
+        "Memory that past candles take."
+    )
+    package static let candlesLost = MetricFamily(
+        "market_hub_candle_history_lost_total",
+        .counter,
+        "Past candles that were not kept because candles.bytesMost was in use."
+    )
+}
+
 // MARK: The process
 
 extension MetricFamily {
@@ -289,8 +314,10 @@ extension MetricFamily {
         messagesSent, bytesReceived, bytesSent, badFrames, requests, requestsFailed, subscriptions,
         pushes, deliveries, conflations, passDuration,
         feedEvents, feedBadLines, feedGaps, feedResyncs, feedReconnects, feedLag,
-        feedLineEvents, feedLineBooks, feedTakeovers, feedBreakerOpenings, feedChecksums, feedRepeats, feedMissedTrades, feedStaleBooks,
+        feedLineEvents, feedLineBooks, feedTakeovers, feedBreakerOpenings, feedChecksums, feedRepeats,
+        feedMissedTrades, feedStaleBooks,
         feedLastEvent, feedClockAhead, feedInstruments, ringDrops,
+        candleLateTrades, candleDisbelievedTimes, candleBytes, candlesLost,
         logDrops, metricsOverflow, buildInfo,
         residentBytes, virtualBytes, openDescriptors, descriptorsMost, threads, startTime, processorSeconds,
     ]

@@ -90,6 +90,7 @@ package final class FeedLoop: IOLoopHandler {
         metrics.beat(atNs: HubClock.monotonicNs)
         feedOut?.sweep(on: self)
         sweepCount += 1
+        if sweepCount % 2 == 0 { publisher.showCandles() }
         guard sweepCount % 10 == 0 else { return }
         let now = clock.nowNs
         for source in sources {
@@ -98,6 +99,7 @@ package final class FeedLoop: IOLoopHandler {
         }
         metrics.count(ringDropsInAll: publisher.droppedCount)
         metrics.show(publisher.states)
+        metrics.count(candleFaults: publisher.candleFaults)
         for source in sources { metrics.show(source) }
     }
 

@@ -7,6 +7,9 @@ package final class FeedMetrics {
     private let block: MetricBlock
     private let ringDrops: CounterSlot
     private var ringDropsSeen = 0
+    private let lateTrades: CounterSlot
+    private let disbelievedTimes: CounterSlot
+    private var candleFaultsSeen = (late: 0, disbelieved: 0)
     private let heartbeat: Heartbeat
     private let health: HealthState
 
@@ -16,6 +19,8 @@ package final class FeedMetrics {
         self.health = health
         block = registry.makeBlock()
         ringDrops = registry.counter(.ringDrops, "feed")
+        lateTrades = registry.counter(.candleLateTrades)
+        disbelievedTimes = registry.counter(.candleDisbelievedTimes)
     }
 
     func beat(atNs now: Int64) { heartbeat.beat(atNs: now) }
@@ -25,6 +30,12 @@ package final class FeedMetrics {
     func count(ringDropsInAll total: Int) {
         block.add(total - ringDropsSeen, to: ringDrops)
         ringDropsSeen = total
+    }
+
+    func count(candleFaults total: (late: Int, disbelieved: Int)) {
+        block.add(total.late - candleFaultsSeen.late, to: lateTrades)
+        block.add(total.disbelieved - candleFaultsSeen.disbelieved, to: disbelievedTimes)
+        candleFaultsSeen = total
     }
 
     func count(badLines: Int, venue: String) {

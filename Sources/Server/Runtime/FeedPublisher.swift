@@ -63,6 +63,7 @@ package struct FeedPublisher: MarketEventSink {
     var feedOut: FeedOut?
     private var numbered: Numbered
     private let board: InstrumentBoard
+    private let candles: CandleStore
     private let metrics: FeedMetrics?
     /// Where each instrument's events are counted.
     private var venues: [FeedMetrics.Venue] = []
@@ -71,14 +72,23 @@ package struct FeedPublisher: MarketEventSink {
 
     private struct Numbered: MarketEventSink {
         let outlets: [Outlet]
+        let candles: CandleStore
         mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
+            // Before the loops hear of it, so that whoever heard of the next candle finds this one in the store.
+            if case .candle(let candle) = event.payload, candle.isClosed { candles.put(candle, of: event.instrument) }
             for outlet in outlets { outlet.send(event, levels: levels) }
         }
     }
 
-    package init(outlets: [Outlet], board: InstrumentBoard, metrics: FeedMetrics? = nil) {
-        numbered = Numbered(outlets: outlets)
+    package init(
+        outlets: [Outlet],
+        board: InstrumentBoard,
+        candles: CandleStore = CandleStore(bytesMost: 0),
+        metrics: FeedMetrics? = nil
+    ) {
+        numbered = Numbered(outlets: outlets, candles: candles)
         self.board = board
+        self.candles = candles
         self.metrics = metrics
     }
 
@@ -96,15 +106,50 @@ package struct FeedPublisher: MarketEventSink {
             let (price, quantity) = (instrument.priceScale, instrument.quantityScale)
             guard known.priceScale != price || known.quantityScale != quantity else { return }
             table.rescale(id, priceScale: price, quantityScale: quantity)
+            changeUnits(of: id, from: known)
         } else {
             let added = Result { () throws(InstrumentTable.Refusal) in try table.add(instrument) }
             guard case .success(id) = added else { stop(because: "the table of a source differs: \(added)") }
             board.add(table[id])
             streams.append(MarketStream(instrument: id))
+            resume(id, candles.add(table[id]))
             if let metrics { venues.append(metrics.venue(instrument.venue)) }
         }
         feedOut?.learn(table[id])
         for outlet in numbered.outlets { outlet.tell(InstrumentUnits(of: instrument)) }
+    }
+
+    /// Lets candles and day figures go on in an instrument's finer units.
+    private mutating func changeUnits(of id: InstrumentID, from old: Instrument) {
+        let new = table[id]
+        if new.priceScale >= old.priceScale, new.quantityScale >= old.quantityScale {
+            streams[id.index].changeUnits(
+                price: .power(ofTen: new.priceScale - old.priceScale),
+                quantity: .power(ofTen: new.quantityScale - old.quantityScale)
+            )
+        }
+        resume(id, candles.changeUnits(of: new))
+    }
+
+    /// Goes on with what an earlier run left of an instrument.
+    private mutating func resume(_ id: InstrumentID, _ resumption: CandleStore.Resumption?) {
+        guard let resumption else { return }
+        streams[id.index].resume(resumption.slots, minutes: resumption.minutes)
+    }
+
+    /// Shows the candles that changed to whoever keeps them.
+    package mutating func showCandles() {
+        for index in streams.indices where streams[index].takeHasNewCandles() {
+            candles.show(streams[index].candles.slots, of: InstrumentID(UInt32(index)))
+        }
+    }
+
+    /// Trades that came too late for a candle, and event times that were not believed, of all instruments.
+    package var candleFaults: (late: Int, disbelieved: Int) {
+        streams.reduce(into: (0, 0)) { sum, stream in
+            sum.0 += stream.candles.tooLateCount
+            sum.1 += stream.candles.venueClock.disbelievedCount
+        }
     }
 
     /// Ends a turn of the feed thread: heals loops that missed something, wakes those that have news.

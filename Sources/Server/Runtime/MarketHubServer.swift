@@ -37,6 +37,9 @@ final class MarketHubServer {
     private var feedLoop: IOLoop?
     private var feed: FeedLoop?
     private var threads: [JoinableThread] = []
+    private let candles: CandleStore
+    /// Nil where candles are kept in memory only.
+    private let candleThread: CandleThread?
     private let page: WebPage
 
     /// Makes every loop and listener; nothing is served before ``start()``.
@@ -52,6 +55,9 @@ final class MarketHubServer {
         } catch {
             throw .page(error)
         }
+        (candles, candleThread) = Self.openCandles(configuration, log: log, nowNs: clock.nowNs)
+        registry.read(.candleBytes) { [candles] in Double(candles.byteCount) }
+        registry.read(.candlesLost) { [candles] in Double(candles.lostCount) }
         ProcessMetrics.register(in: registry, version: marketHubVersion)
         registry.read(.logDrops) { [log] in Double(log.droppedCount) }
         do throws(TransportError) {
@@ -94,7 +100,7 @@ final class MarketHubServer {
         let heartbeat = health.watch(thread: "feed", atNs: HubClock.monotonicNs)
         let metrics = FeedMetrics(registry: registry, heartbeat: heartbeat, health: health)
         let feed = FeedLoop(
-            publisher: FeedPublisher(outlets: outlets, board: board, metrics: metrics),
+            publisher: FeedPublisher(outlets: outlets, board: board, candles: candles, metrics: metrics),
             sources: makeSources(),
             clock: clock,
             metrics: metrics,
@@ -230,6 +236,7 @@ final class MarketHubServer {
     func start() {
         guard let feedLoop, let feed else { return }
         health.setPhase(.serving)
+        candleThread?.start()
         // Before any thread runs, so that the first client finds the instruments that are known from the start.
         feed.start(on: feedLoop)
         for loop in loops {
@@ -249,6 +256,9 @@ final class MarketHubServer {
         for loop in loops { loop.requestStop() }
         for thread in threads { thread.join() }
         threads = []
+        // No thread touches the feed any more.
+        feed?.publisher.showCandles()
+        candleThread?.stop()
     }
 
     /// Takes over what can be changed while running.
