@@ -72,7 +72,7 @@ let package = Package(
         specification("JSONTests", ["JSON"]),
         specification("WireTests", ["Wire", "Hub", "Market", "JSON", "CMarketHubProto"]),
         specification("TransportTests", ["Transport"]),
-        specification("ServerTests", ["Server", "Market", "Feeds", "Hub", "Wire"]),
+        specification("ServerTests", ["Server", "Market", "Feeds", "Hub", "Wire", "Transport"]),
         specification("SimulationTests", ["Simulation", "Hub", "Market", "Feeds"]),
         // What must hold for any bytes: replayed over the seed corpora here, fuzzed by the package in Fuzzers.
         .target(

@@ -1595,7 +1595,7 @@ const ProtobufCMessageDescriptor markethub__v2__connect__descriptor =
   (ProtobufCMessageInit) markethub__v2__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__subscribe__field_descriptors[7] =
+static const ProtobufCFieldDescriptor markethub__v2__subscribe__field_descriptors[8] =
 {
   {
     "channel",
@@ -1681,6 +1681,18 @@ static const ProtobufCFieldDescriptor markethub__v2__subscribe__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "history",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Subscribe, history),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned markethub__v2__subscribe__field_indices_by_name[] = {
   6,   /* field[6] = candle_interval */
@@ -1688,13 +1700,15 @@ static const unsigned markethub__v2__subscribe__field_indices_by_name[] = {
   4,   /* field[4] = delivery */
   2,   /* field[2] = depth */
   3,   /* field[3] = group */
+  7,   /* field[7] = history */
   5,   /* field[5] = interval_ms */
   1,   /* field[1] = symbols */
 };
-static const ProtobufCIntRange markethub__v2__subscribe__number_ranges[1 + 1] =
+static const ProtobufCIntRange markethub__v2__subscribe__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 9, 7 },
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor markethub__v2__subscribe__descriptor =
 {
@@ -1704,10 +1718,10 @@ const ProtobufCMessageDescriptor markethub__v2__subscribe__descriptor =
   "Markethub__V2__Subscribe",
   "markethub.v2",
   sizeof(Markethub__V2__Subscribe),
-  7,
+  8,
   markethub__v2__subscribe__field_descriptors,
   markethub__v2__subscribe__field_indices_by_name,
-  1,  markethub__v2__subscribe__number_ranges,
+  2,  markethub__v2__subscribe__number_ranges,
   (ProtobufCMessageInit) markethub__v2__subscribe__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -2648,7 +2662,7 @@ const ProtobufCMessageDescriptor markethub__v2__subscribe_result__descriptor =
   (ProtobufCMessageInit) markethub__v2__subscribe_result__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__symbol_result__field_descriptors[3] =
+static const ProtobufCFieldDescriptor markethub__v2__symbol_result__field_descriptors[4] =
 {
   {
     "symbol",
@@ -2686,16 +2700,29 @@ static const ProtobufCFieldDescriptor markethub__v2__symbol_result__field_descri
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "history",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Markethub__V2__SymbolResult, n_history),
+    offsetof(Markethub__V2__SymbolResult, history),
+    &markethub__v2__candle__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned markethub__v2__symbol_result__field_indices_by_name[] = {
   2,   /* field[2] = error */
+  3,   /* field[3] = history */
   0,   /* field[0] = symbol */
   1,   /* field[1] = topic */
 };
 static const ProtobufCIntRange markethub__v2__symbol_result__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor markethub__v2__symbol_result__descriptor =
 {
@@ -2705,7 +2732,7 @@ const ProtobufCMessageDescriptor markethub__v2__symbol_result__descriptor =
   "Markethub__V2__SymbolResult",
   "markethub.v2",
   sizeof(Markethub__V2__SymbolResult),
-  3,
+  4,
   markethub__v2__symbol_result__field_descriptors,
   markethub__v2__symbol_result__field_indices_by_name,
   1,  markethub__v2__symbol_result__number_ranges,
@@ -3806,7 +3833,7 @@ const ProtobufCMessageDescriptor markethub__v2__level__descriptor =
   (ProtobufCMessageInit) markethub__v2__level__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__candle__field_descriptors[9] =
+static const ProtobufCFieldDescriptor markethub__v2__candle__field_descriptors[10] =
 {
   {
     "interval",
@@ -3916,6 +3943,18 @@ static const ProtobufCFieldDescriptor markethub__v2__candle__field_descriptors[9
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "partial",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Candle, partial),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned markethub__v2__candle__field_indices_by_name[] = {
   5,   /* field[5] = close */
@@ -3925,13 +3964,14 @@ static const unsigned markethub__v2__candle__field_indices_by_name[] = {
   4,   /* field[4] = low */
   2,   /* field[2] = open */
   1,   /* field[1] = open_ns */
+  9,   /* field[9] = partial */
   7,   /* field[7] = trade_count */
   6,   /* field[6] = volume */
 };
 static const ProtobufCIntRange markethub__v2__candle__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor markethub__v2__candle__descriptor =
 {
@@ -3941,7 +3981,7 @@ const ProtobufCMessageDescriptor markethub__v2__candle__descriptor =
   "Markethub__V2__Candle",
   "markethub.v2",
   sizeof(Markethub__V2__Candle),
-  9,
+  10,
   markethub__v2__candle__field_descriptors,
   markethub__v2__candle__field_indices_by_name,
   1,  markethub__v2__candle__number_ranges,

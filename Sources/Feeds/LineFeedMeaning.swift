@@ -13,6 +13,15 @@ struct LineFeedScales: Equatable {
     var price: UInt8 = 0
     var quantity: UInt8 = 0
 
+    /// Those of an instrument that is named for the first time, before its first number.
+    init(ofNew instrument: FeedIdentity, in table: InstrumentTable) {
+        guard !table.leastScales.isEmpty,
+            let least = table.leastScales["\(instrument.symbol)@\(instrument.venue)"]
+        else { return }
+        price = min(least.price, LineFeed.scaleMost)
+        quantity = min(least.quantity, LineFeed.scaleMost)
+    }
+
     init() {}
 
     init(price: UInt8, quantity: UInt8) {

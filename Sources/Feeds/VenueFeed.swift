@@ -359,14 +359,15 @@ public struct VenueFeed: Sendable {
         let name = dialect.symbol(ofRaw: rawSymbol)
         // The venue's own name where the hub's is taken: two things never share a name.
         for symbol in [name.symbol, rawSymbol] {
+            let least = instruments.leastScales["\(symbol)@\(dialect.venue)"] ?? (0, 0)
             let instrument = Instrument(
                 id: InstrumentID(0),
                 venue: dialect.venue,
                 symbol: symbol,
                 rawSymbol: rawSymbol,
                 kind: name.kind,
-                priceScale: scales.price,
-                quantityScale: scales.quantity
+                priceScale: max(scales.price, min(least.price, limits.scaleMost)),
+                quantityScale: max(scales.quantity, min(least.quantity, limits.scaleMost))
             )
             if let id = try? instruments.add(instrument) { return id }
         }

@@ -1,4 +1,4 @@
-import Market
+public import Market
 
 /// Requests of clients.
 extension Hub {
@@ -128,6 +128,7 @@ extension Hub {
         } else if request.candleInterval != nil {
             fields.append(.init("candle_interval", "is for the candles channel only"))
         }
+        if request.history > 0 { fields += Self.faults(ofHistory: request) }
         if delivery == .latest, request.intervalMs < 20 {
             fields.append(.init("interval_ms", "must be 20 or more under LATEST"))
         }
@@ -139,6 +140,20 @@ extension Hub {
             throw Refusal(.invalidField, text + ".", fields: fields)
         }
         return view
+    }
+
+    /// What is wrong with a wish for past candles.
+    private static func faults(ofHistory request: SubscribeRequest) -> [Refusal.Field] {
+        guard request.channel == .candles else { return [.init("history", "is for the candles channel only")] }
+        guard request.history <= CandleHistory.answerMost else {
+            return [.init("history", "must be at most \(CandleHistory.answerMost)")]
+        }
+        guard !request.symbols.contains(where: { $0.utf8.contains(UInt8(ascii: "*")) }) else {
+            return [.init("history", "is for symbols that are named, not for wildcards")]
+        }
+        let most = SubscribeRequest.historyMost
+        guard Int(request.history) * request.symbols.count > most else { return [] }
+        return [.init("history", "must be at most \(most / request.symbols.count) with so many symbols")]
     }
 
     /// Notes a wildcard and subscribes to all that fits it now, but for what the request has `told` already.
@@ -252,8 +267,22 @@ extension Hub {
             id: id,
             instrument: table[topics[id.index].key.instrument],
             view: topics[id.index].key.view,
-            sequence: topics[id.index].last.sequence
+            sequence: topics[id.index].last.sequence,
+            firstOpenNs: firstOpenNs(of: id)
         )
+    }
+
+    /// When the candle opens that whoever joins a topic now is pushed first: the whole value as of the last push, or the first
+    /// that waits for the next.
+    private func firstOpenNs(of id: TopicID) -> Int64? {
+        let next = topics[id.index].value ?? topics[id.index].waiting.first?.payload
+        guard case .candle(let candle)? = next else { return nil }
+        return candle.openNs
+    }
+
+    /// The newest candle of an instrument that the hub was told of.
+    public func newestCandle(of id: InstrumentID, _ interval: CandleInterval) -> Candle? {
+        id.index < states.count ? states[id.index].candles[Int(interval.rawValue)] : nil
     }
 
     private mutating func makeTopic(_ key: Topic.Key) -> TopicID? {

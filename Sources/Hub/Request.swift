@@ -30,6 +30,11 @@ public struct SubscribeRequest: Hashable, Sendable {
     public var group: UInt64
     public var intervalMs: UInt32
     public var candleInterval: CandleInterval?
+    /// How many past candles the answer is to have.
+    public var history: UInt32
+
+    /// Past candles that one request is answered with, over all its symbols.
+    public static let historyMost = 4_000
 
     public init(
         channel: Channel,
@@ -38,8 +43,10 @@ public struct SubscribeRequest: Hashable, Sendable {
         depth: UInt32 = 0,
         group: UInt64 = 0,
         intervalMs: UInt32 = 0,
-        candleInterval: CandleInterval? = nil
+        candleInterval: CandleInterval? = nil,
+        history: UInt32 = 0
     ) {
+        self.history = history
         self.channel = channel
         self.symbols = symbols
         self.delivery = delivery
@@ -108,10 +115,13 @@ public struct SymbolOutcome: Hashable, Sendable {
     /// As the client wrote it.
     public var symbol: String
     public var result: Result<TopicDescription, Refusal>
+    /// Nil unless past candles were asked for; the owner of the hub, who has them, puts them here.
+    public var history: PastCandles?
 
-    public init(symbol: String, result: Result<TopicDescription, Refusal>) {
+    public init(symbol: String, result: Result<TopicDescription, Refusal>, history: PastCandles? = nil) {
         self.symbol = symbol
         self.result = result
+        self.history = history
     }
 }
 
@@ -122,8 +132,11 @@ public struct TopicDescription: Hashable, Sendable {
     public var view: View
     /// Of the topic's last push; 0 when there was none.
     public var sequence: UInt64
+    /// When the candle opens that the topic's first push is of: past ones end before it. Nil when it is not known yet.
+    public var firstOpenNs: Int64?
 
-    public init(id: TopicID, instrument: Instrument, view: View, sequence: UInt64) {
+    public init(id: TopicID, instrument: Instrument, view: View, sequence: UInt64, firstOpenNs: Int64? = nil) {
+        self.firstOpenNs = firstOpenNs
         self.id = id
         self.instrument = instrument
         self.view = view

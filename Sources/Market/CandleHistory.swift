@@ -242,3 +242,36 @@ public struct CandleHistory: Sendable {
         }
     }
 }
+
+/// Candles in a row, and the units that their numbers are in.
+public struct PastCandles: Hashable, Sendable {
+    /// Oldest first.
+    public var candles: [Candle]
+    public var priceScale: UInt8
+    public var quantityScale: UInt8
+
+    public init(_ candles: [Candle], priceScale: UInt8, quantityScale: UInt8) {
+        self.candles = candles
+        self.priceScale = priceScale
+        self.quantityScale = quantityScale
+    }
+
+    /// The candles in an instrument's units; of those that the units are too coarse for, and all before them, none.
+    public func inUnits(of instrument: Instrument) -> [Candle] {
+        guard priceScale != instrument.priceScale || quantityScale != instrument.quantityScale else { return candles }
+        var converted: [Candle] = []
+        for candle in candles.reversed() {
+            let prices = [candle.open, candle.high, candle.low, candle.close].compactMap { price in
+                Decimal(digits: price.ticks, scale: priceScale).units(atScale: instrument.priceScale)
+            }
+            let volume = Decimal(digits: candle.volume.lots, scale: quantityScale)
+            guard prices.count == 4, let lots = volume.units(atScale: instrument.quantityScale) else { break }
+            var same = candle
+            (same.open, same.high) = (Price(ticks: prices[0]), Price(ticks: prices[1]))
+            (same.low, same.close) = (Price(ticks: prices[2]), Price(ticks: prices[3]))
+            same.volume = Quantity(lots: lots)
+            converted.append(same)
+        }
+        return converted.reversed()
+    }
+}

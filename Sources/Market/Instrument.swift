@@ -104,6 +104,9 @@ public struct InstrumentTable: Sendable {
 
     /// By ``InstrumentID/index``.
     public private(set) var all: [Instrument] = []
+    /// Decimals that an instrument is to have at least, by qualified symbol, where they would be inferred from its first numbers:
+    /// what is known of it from before is in units as fine as that.
+    public var leastScales: [String: (price: UInt8, quantity: UInt8)] = [:]
     /// Rises with every change.
     public private(set) var version: UInt32 = 0
 

@@ -16,6 +16,9 @@ public struct MarketStream: Sendable {
     public private(set) var ticker = Ticker()
     public private(set) var status = MarketStatus(.disconnected, .started)
 
+    /// When a book event or quote was last received; nil before the first.
+    public private(set) var quoteReceivedNs: Int64?
+
     private var sequences = Sequences()
     private var day = DayFigures()
     public private(set) var candles: CandleMaker
@@ -60,11 +63,13 @@ public struct MarketStream: Sendable {
             apply(trade, of: event, into: &sink)
         case .quote(let quote):
             hasVenueQuotes = true
+            quoteReceivedNs = event.receivedNs
             guard quote != ticker.quote else { return }
             ticker.quote = quote
             sendTicker(like: event, extra: [], into: &sink)
         case .bookSnapshot(let top), .bookDelta(let top):
             sequences.book += 1
+            quoteReceivedNs = event.receivedNs
             numbered.sequence = sequences.book
             sink.receive(numbered, levels: levels)
             guard !hasVenueQuotes, top != ticker.quote else { return }

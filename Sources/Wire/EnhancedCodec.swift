@@ -125,7 +125,8 @@ public enum EnhancedCodec {
             depth: command.depth,
             group: command.group,
             intervalMs: command.interval_ms,
-            candleInterval: length == 0 ? nil : CandleInterval(rawValue: UInt8(length - 1))
+            candleInterval: length == 0 ? nil : CandleInterval(rawValue: UInt8(length - 1)),
+            history: command.history
         )
     }
 

@@ -118,7 +118,7 @@ extension EnhancedCodec {
         at.put(5, varint: UInt64(trades.count))
     }
 
-    /// At most 74 bytes.
+    /// At most 76 bytes.
     @inline(__always)
     private static func put(_ candle: Candle, at: inout UnsafeMutablePointer<UInt8>) {
         at.put(1, varint: UInt64(candle.interval.wireValue))
@@ -130,6 +130,16 @@ extension EnhancedCodec {
         at.put(7, varint: UInt64(bitPattern: candle.volume.lots))
         at.put(8, varint: UInt64(candle.tradeCount))
         at.put(9, varint: candle.isClosed ? 1 : 0)
+        at.put(10, varint: candle.isPartial ? 1 : 0)
+    }
+
+    /// Appends a message field for each candle.
+    static func append(_ field: UInt8, _ candles: [Candle], to out: inout OutputBytes) {
+        let candleLengthMost = 80
+        out.reserve(candles.count * candleLengthMost + WireKind.slack)
+        var at = out.end
+        for candle in candles { put(field, at: &at) { put(candle, at: &$0) } }
+        out.advance(to: at)
     }
 
     /// Bids, then asks: protobuf-c's order, which is the order of the field numbers.

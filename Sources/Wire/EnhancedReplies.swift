@@ -152,10 +152,13 @@ extension EnhancedCodec {
     }
 
     private static func append(_ outcome: SymbolOutcome, _ server: ServerFacts, to out: inout OutputBytes) {
-        out.message(1) { out in
+        let candleCount = outcome.history?.candles.count ?? 0
+        out.message(1, lengthRoom: candleCount > 300 ? 3 : candleCount > 3 ? 2 : 1) { out in
             out.field(1, outcome.symbol)
             switch outcome.result {
-            case .success(let topic): append(topic, epoch: server.epoch, to: &out)
+            case .success(let topic):
+                append(topic, epoch: server.epoch, to: &out)
+                if let past = outcome.history { append(4, past.inUnits(of: topic.instrument), to: &out) }
             case .failure(let refusal): append(3, refusal, requestID: server.requestID, to: &out)
             }
         }

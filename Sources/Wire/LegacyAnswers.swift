@@ -83,7 +83,8 @@ extension LegacyCodec {
         out.append("}")
     }
 
-    static func append(_ instrument: Instrument, to out: inout OutputBytes) {
+    /// One instrument: names, kind, units, steps.
+    public static func append(_ instrument: Instrument, to out: inout OutputBytes) {
         out.append(#"{"id":"#)
         out.append(decimal: UInt64(instrument.id.rawValue))
         out.append(#","symbol":"#)

@@ -120,7 +120,8 @@ public enum LegacyCodec {
             delivery: channel == .status ? nil : .conflate,
             depth: try number(value, "depth"),
             intervalMs: try number(value, "intervalMs"),
-            candleInterval: length
+            candleInterval: length,
+            history: try number(value, "history")
         )
     }
 

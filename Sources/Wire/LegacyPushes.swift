@@ -157,10 +157,43 @@ extension LegacyCodec {
         out.append(decimal: UInt64(trades.count))
     }
 
+    /// `{"type":"candles","channel":"candles","symbol":SYMBOL,"interval":"1m","history":[{...}]}`: past candles, oldest first.
+    public static func append(
+        history: PastCandles,
+        _ interval: CandleInterval,
+        of instrument: InstrumentID,
+        instruments: borrowing LegacyInstruments,
+        to out: inout OutputBytes
+    ) {
+        out.append(opening(of: .candles))
+        instruments.putName(of: instrument, to: &out)
+        out.append(#","interval":"#)
+        out.append(json: interval.name)
+        out.append(#","history":"#)
+        append(history, to: &out)
+        out.append("}")
+    }
+
+    /// A list of candles, decimals as text.
+    public static func append(_ past: PastCandles, to out: inout OutputBytes) {
+        let scales = LegacyInstruments.Scales(price: past.priceScale, quantity: past.quantityScale)
+        out.append("[")
+        for (index, candle) in past.candles.enumerated() {
+            out.append(index > 0 ? #",{"start":""# : #"{"start":""#)
+            appendFigures(candle, scales, to: &out)
+            out.append("}")
+        }
+        out.append("]")
+    }
+
     private static func append(_ candle: Candle, _ scales: LegacyInstruments.Scales, to out: inout OutputBytes) {
         out.append(#","interval":"#)
         out.append(json: candle.interval.name)
         out.append(#","start":""#)
+        appendFigures(candle, scales, to: &out)
+    }
+
+    private static func appendFigures(_ candle: Candle, _ scales: LegacyInstruments.Scales, to out: inout OutputBytes) {
         out.append(timeNs: candle.openNs)
         out.append(#"""#)
         append(#","open":"#, candle.open, scales, to: &out)
@@ -171,6 +204,7 @@ extension LegacyCodec {
         out.append(#","count":"#)
         out.append(decimal: UInt64(candle.tradeCount))
         out.append(candle.isClosed ? #","closed":true"# : #","closed":false"#)
+        if candle.isPartial { out.append(#","partial":true"#) }
     }
 
     private static func append(

@@ -51,6 +51,7 @@ private let pushes: [Sample] = {
         Sample(name: "ticker", push: Samples.push(.ticker(Samples.ticker), .ticker, flags: .synthetic)),
         Sample(name: "ticker-empty", push: Samples.push(.ticker(Ticker()), .ticker)),
         Sample(name: "candle", push: Samples.push(.candle(Samples.candle), .candles, flags: .synthetic)),
+        Sample(name: "candle-partial", push: Samples.push(.candle(Samples.partialCandle), .candles, flags: .synthetic)),
         Sample(
             name: "book-snapshot",
             push: book(.bookSnapshot, Samples.levels, checksum: Samples.checksum(Samples.levels)),
@@ -86,6 +87,23 @@ private var answers: [(name: String, answer: Answer)] {
             .subscribed([
                 SymbolOutcome(symbol: "BTC-USD", result: .success(topic)),
                 SymbolOutcome(symbol: "XYZ-USD", result: .failure(unknown)),
+            ])
+        ),
+        (
+            "subscribed-with-history",
+            .subscribed([
+                SymbolOutcome(
+                    symbol: "BTC-USD",
+                    result: .success(
+                        TopicDescription(
+                            id: TopicID(8),
+                            instrument: Samples.table.all[0],
+                            view: View(channel: .candles, delivery: .conflate, candleInterval: .minute),
+                            sequence: 999
+                        )
+                    ),
+                    history: Samples.history
+                )
             ])
         ),
         ("unsubscribed", .unsubscribed([TopicID(7), TopicID(300)])),
@@ -138,6 +156,17 @@ private let clientCommands: [(name: String, request: Request, write: @Sendable (
                 out.field(1, 4)
                 out.element(2, "BTC-USD")
                 out.field(7, 3)
+            }
+        }
+    ),
+    (
+        "subscribe-candles-history",
+        .subscribe(SubscribeRequest(channel: .candles, symbols: ["BTC-USD"], history: 1_000)),
+        { out in
+            out.message(5) { out in
+                out.field(1, 4)
+                out.element(2, "BTC-USD")
+                out.field(9, 1_000)
             }
         }
     ),
@@ -261,6 +290,15 @@ struct GoldenVectorsTests {
         try check("pong") { LegacyCodec.append(pongID: "7", to: &$0) }
         try check("pong-without-id") { LegacyCodec.append(pongID: "", to: &$0) }
         try check("instruments") { LegacyCodec.append(instruments: Samples.table.all, next: 3, to: &$0) }
+        try check("history") { out in
+            LegacyCodec.append(
+                history: Samples.history,
+                .minute,
+                of: InstrumentID(0),
+                instruments: LegacyInstruments(Samples.table),
+                to: &out
+            )
+        }
         try check("error") { out in
             LegacyCodec.append(
                 Refusal(.unknownSymbol, "No instrument XYZ-USD; list the instruments to see which there are."),

@@ -106,6 +106,14 @@ enum Samples {
         tradeCount: 12,
         isClosed: true
     )
+    /// Without a trade, in a time for which the hub did not listen throughout.
+    static let partialCandle = Candle(
+        interval: .minute,
+        openNs: 1_767_323_100_000_000_000,
+        emptyAt: Price(ticks: 5_000_050),
+        missing: .start
+    )
+    static let history = PastCandles([candle, partialCandle], priceScale: 2, quantityScale: 8)
     /// Bids and asks of the worked example in Docs/PROTOCOL.md.
     static let levels = [
         LevelChange(.bid, price: Price(ticks: 4_999_999), quantity: Quantity(lots: 25_000_000)),

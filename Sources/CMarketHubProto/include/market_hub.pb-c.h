@@ -224,14 +224,16 @@ struct  Markethub__V2__Subscribe
   /*
    * Candles only; 1m when absent.
    */
+  Markethub__V2__CandleInterval candle_interval;
   /*
    * 8 from (recovery)
+   * Candles only: so many past ones, at most 1,000, in the reply; in all symbols of a request at most 4,000. Not for wildcards.
    */
-  Markethub__V2__CandleInterval candle_interval;
+  uint32_t history;
 };
 #define MARKETHUB__V2__SUBSCRIBE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__subscribe__descriptor) \
-    , MARKETHUB__V2__CHANNEL__CHANNEL_UNSPECIFIED, 0,NULL, 0, 0, MARKETHUB__V2__DELIVERY__DELIVERY_UNSPECIFIED, 0, MARKETHUB__V2__CANDLE_INTERVAL__CANDLE_INTERVAL_UNSPECIFIED }
+    , MARKETHUB__V2__CHANNEL__CHANNEL_UNSPECIFIED, 0,NULL, 0, 0, MARKETHUB__V2__DELIVERY__DELIVERY_UNSPECIFIED, 0, MARKETHUB__V2__CANDLE_INTERVAL__CANDLE_INTERVAL_UNSPECIFIED, 0 }
 
 
 /*
@@ -485,6 +487,12 @@ struct  Markethub__V2__SymbolResult
    * As the client wrote it.
    */
   char *symbol;
+  /*
+   * What Subscribe.history asked for, as far as there is so much: oldest first, without a gap between two, all closed, in the
+   * units of the topic's instrument. The topic's first push follows the last of them; it may repeat it, and then counts.
+   */
+  size_t n_history;
+  Markethub__V2__Candle **history;
   Markethub__V2__SymbolResult__OutcomeCase outcome_case;
   union {
     Markethub__V2__Topic *topic;
@@ -493,7 +501,7 @@ struct  Markethub__V2__SymbolResult
 };
 #define MARKETHUB__V2__SYMBOL_RESULT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__symbol_result__descriptor) \
-    , (char *)protobuf_c_empty_string, MARKETHUB__V2__SYMBOL_RESULT__OUTCOME__NOT_SET, {0} }
+    , (char *)protobuf_c_empty_string, 0,NULL, MARKETHUB__V2__SYMBOL_RESULT__OUTCOME__NOT_SET, {0} }
 
 
 /*
@@ -746,12 +754,22 @@ struct  Markethub__V2__Candle
   int64_t low;
   int64_t close;
   uint64_t volume;
+  /*
+   * 0 says that there was no trade: all four prices are the close before.
+   */
   uint32_t trade_count;
+  /*
+   * Whether the interval is over. A trade that comes late may change a closed candle; it is then pushed again.
+   */
   protobuf_c_boolean closed;
+  /*
+   * Whether the hub did not listen for all of the interval, so that trades may be missing.
+   */
+  protobuf_c_boolean partial;
 };
 #define MARKETHUB__V2__CANDLE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__candle__descriptor) \
-    , MARKETHUB__V2__CANDLE_INTERVAL__CANDLE_INTERVAL_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0 }
+    , MARKETHUB__V2__CANDLE_INTERVAL__CANDLE_INTERVAL_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Markethub__V2__Status

@@ -122,6 +122,13 @@ package final class CandleStore: Sendable {
         state.withLock { id.index < $0.entries.count ? $0.entries[id.index].history : nil }
     }
 
+    /// The newest candles that open before `endNs`, the newest of all when it is nil: see ``CandleHistory``.
+    package func past(_ id: InstrumentID, _ interval: CandleInterval, limit: Int, endNs: Int64?) -> PastCandles {
+        guard let history = history(of: id) else { return PastCandles([], priceScale: 0, quantityScale: 0) }
+        let candles = history.past(interval, limit: limit, endNs: endNs)
+        return PastCandles(candles, priceScale: history.priceScale, quantityScale: history.quantityScale)
+    }
+
     /// The instruments that were shown since this was last asked.
     package func takeChanged() -> [InstrumentID] {
         state.withLock { state in

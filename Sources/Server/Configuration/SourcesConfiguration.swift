@@ -7,6 +7,7 @@ package struct SourcesConfiguration: ConfigurationSection {
     package var venues: [VenueConfiguration] = []
     package var tcp = TCPSourceConfiguration()
     package var feeds: [FeedClientConfiguration] = []
+    package var indexes: [IndexConfiguration] = []
 
     package init() {}
 
@@ -24,6 +25,11 @@ package struct SourcesConfiguration: ConfigurationSection {
             .objects(FeedClientConfiguration.self, countMost: 64),
             "Feeds of your own, or other hubs, to connect to; each an object with the keys below; urls is needed."
         ),
+        ConfigurationKey(
+            "indexes",
+            .objects(IndexConfiguration.self, countMost: 100),
+            "Prices over several venues, each an object with the keys below; symbol and sources are needed."
+        ),
     ]
 
     package func validate() -> [ConfigurationComplaint] {
@@ -36,6 +42,17 @@ package struct SourcesConfiguration: ConfigurationSection {
                     ConfigurationComplaint(
                         "venues[\(index)].venue",
                         "is \(JSONText.quoted(venue.venue)) like sources.venues[\(first)].venue; name each venue once"
+                    )
+                )
+            }
+        }
+        for (place, index) in indexes.enumerated() {
+            complaints += index.validate().map { $0.under("indexes[\(place)]") }
+            if let first = indexes.firstIndex(where: { $0.symbol == index.symbol }), first != place {
+                complaints.append(
+                    ConfigurationComplaint(
+                        "indexes[\(place)].symbol",
+                        "is \(JSONText.quoted(index.symbol)) like sources.indexes[\(first)].symbol; name each symbol once"
                     )
                 )
             }

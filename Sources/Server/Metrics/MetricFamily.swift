@@ -269,6 +269,17 @@ extension MetricFamily {
     )
 }
 
+// MARK: Indexes
+
+extension MetricFamily {
+    package static let indexSources = MetricFamily(
+        "market_hub_index_sources",
+        .gauge,
+        "Sources that count in an index now.",
+        labels: ["symbol"]
+    )
+}
+
 // MARK: The process
 
 extension MetricFamily {
@@ -317,7 +328,7 @@ extension MetricFamily {
         feedLineEvents, feedLineBooks, feedTakeovers, feedBreakerOpenings, feedChecksums, feedRepeats,
         feedMissedTrades, feedStaleBooks,
         feedLastEvent, feedClockAhead, feedInstruments, ringDrops,
-        candleLateTrades, candleDisbelievedTimes, candleBytes, candlesLost,
+        candleLateTrades, candleDisbelievedTimes, candleBytes, candlesLost, indexSources,
         logDrops, metricsOverflow, buildInfo,
         residentBytes, virtualBytes, openDescriptors, descriptorsMost, threads, startTime, processorSeconds,
     ]

@@ -15,6 +15,7 @@ package final class ClientLoop: IOLoopHandler {
 
     let ring: EventRing
     let board: InstrumentBoard
+    let candles: CandleStore
     let clock: HubClock
     let routes: HTTPRoutes
     private let admin: AdminRoutes
@@ -68,6 +69,7 @@ package final class ClientLoop: IOLoopHandler {
         hub: Hub,
         ring: EventRing,
         board: InstrumentBoard,
+        candles: CandleStore,
         clock: HubClock,
         routes: HTTPRoutes,
         admin: AdminRoutes,
@@ -81,6 +83,7 @@ package final class ClientLoop: IOLoopHandler {
         self.hub = hub
         self.ring = ring
         self.board = board
+        self.candles = candles
         self.clock = clock
         self.routes = routes
         self.admin = admin
@@ -221,7 +224,13 @@ package final class ClientLoop: IOLoopHandler {
             note(response, to: request)
             return response
         }
-        let response = routes.respond(to: request, gate: gate, table: hub.table, requestID: requestIDs.make)
+        let response = routes.respond(
+            to: request,
+            gate: gate,
+            table: hub.table,
+            newestCandle: { hub.newestCandle(of: $0, $1) },
+            requestID: requestIDs.make
+        )
         note(response, to: request)
         return response
     }

@@ -1,4 +1,5 @@
 import Hub
+import Market
 package import Transport
 import Wire
 
@@ -53,7 +54,7 @@ extension ClientLoop {
         guard let client = clients[slot], !client.isClosing else { return }
         pass.removeAll()
         let before = hub.subscriptionCount(of: client.session)
-        let answer = hub.handle(request, from: client.session, requestID: id, into: &pass)
+        let answer = withHistory(hub.handle(request, from: client.session, requestID: id, into: &pass), to: request)
         let added = hub.subscriptionCount(of: client.session) - before
         if added != 0 { metrics.block.add(added, to: metrics[client.format].subscriptions) }
         metrics.count(request: request, client.format)
@@ -139,7 +140,7 @@ extension ClientLoop {
             if isBatching { clients[slot]?.isBatching = true }
             pass.removeAll()
             let before = hub.subscriptionCount(of: client.session)
-            let answer = hub.handle(request, from: client.session, requestID: 0, into: &pass)
+            let answer = withHistory(hub.handle(request, from: client.session, requestID: 0, into: &pass), to: request)
             let added = hub.subscriptionCount(of: client.session) - before
             if added != 0 { metrics.block.add(added, to: metrics[client.format].subscriptions) }
             metrics.count(request: request, client.format)
@@ -160,12 +161,43 @@ extension ClientLoop {
                 }
             }
             sendSubscriptions(slot, on: loop)
+            for outcome in outcomes { sendHistory(outcome, slot, on: loop) }
         case .unsubscribed: sendSubscriptions(slot, on: loop)
         case .listed(let instruments, let next, _):
             sendFrame(.text, to: slot, on: loop) { out, _ in
                 LegacyCodec.append(instruments: instruments, next: next, to: &out)
             }
         case .connected, .pong: break
+        }
+    }
+
+    /// Puts past candles into the answer to a subscription that asks for them.
+    private func withHistory(_ answer: Answer, to request: Request) -> Answer {
+        guard case .subscribe(let wish) = request, wish.history > 0, case .subscribed(var outcomes) = answer else {
+            return answer
+        }
+        for index in outcomes.indices {
+            guard case .success(let topic) = outcomes[index].result else { continue }
+            outcomes[index].history = candles.past(
+                topic.instrument.id,
+                topic.view.candleInterval ?? .minute,
+                limit: Int(wish.history),
+                endNs: topic.firstOpenNs
+            )
+        }
+        return .subscribed(outcomes)
+    }
+
+    private func sendHistory(_ outcome: SymbolOutcome, _ slot: Int, on loop: IOLoop) {
+        guard case .success(let topic) = outcome.result, let history = outcome.history else { return }
+        sendFrame(.text, to: slot, on: loop) { out, _ in
+            LegacyCodec.append(
+                history: history,
+                topic.view.candleInterval ?? .minute,
+                of: topic.instrument.id,
+                instruments: instruments,
+                to: &out
+            )
         }
     }
 

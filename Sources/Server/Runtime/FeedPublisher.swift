@@ -87,6 +87,8 @@ package struct FeedPublisher: MarketEventSink {
         metrics: FeedMetrics? = nil
     ) {
         numbered = Numbered(outlets: outlets, candles: candles)
+        // In units as fine as before a restart, so that what was kept can go on at the first trade.
+        table.leastScales = candles.unclaimed.mapValues { ($0.priceScale, $0.quantityScale) }
         self.board = board
         self.candles = candles
         self.metrics = metrics

@@ -37,6 +37,7 @@ final class MarketHubServer {
     private var feedLoop: IOLoop?
     private var feed: FeedLoop?
     private var threads: [JoinableThread] = []
+    private let indexes = IndexBoard()
     private let candles: CandleStore
     /// Nil where candles are kept in memory only.
     private let candleThread: CandleThread?
@@ -135,8 +136,9 @@ final class MarketHubServer {
             hub: Hub(settings: hubSettings, epoch: epoch),
             ring: EventRing(capacity: configuration.feed.ringBytes / 16 * 16),
             board: board,
+            candles: candles,
             clock: clock,
-            routes: HTTPRoutes(page: page, classes: classes),
+            routes: HTTPRoutes(page: page, classes: classes, markets: MarketRoutes(candles: candles, indexes: indexes)),
             admin: AdminRoutes(registry: registry, health: health),
             reloads: reloads,
             messageBytesMost: transport.messageBytesMost,
@@ -156,6 +158,9 @@ final class MarketHubServer {
         sources += configuration.sources.venues.compactMap(VenueSource.init)
         if configuration.sources.tcp.enabled { sources.append(TCPSource(configuration.sources.tcp)) }
         sources += configuration.sources.feeds.compactMap(FeedClientSource.init)
+        if !configuration.sources.indexes.isEmpty {
+            sources.append(IndexSource(configuration.sources.indexes, board: indexes, registry: registry))
+        }
         return sources
     }
 

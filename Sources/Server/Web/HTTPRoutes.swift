@@ -1,7 +1,5 @@
-import Hub
 package import Market
 package import Transport
-import Wire
 
 /// What a WebSocket was admitted to.
 package enum UpgradeTag: UInt8, Sendable {
@@ -20,10 +18,12 @@ package struct HTTPRoutes: Sendable {
 
     private let page: WebPage
     private let classes: ClientLoop.SocketClasses
+    private let markets: MarketRoutes
 
-    package init(page: WebPage, classes: ClientLoop.SocketClasses) {
+    package init(page: WebPage, classes: ClientLoop.SocketClasses, markets: MarketRoutes) {
         self.page = page
         self.classes = classes
+        self.markets = markets
     }
 
     // MARK: Upgrades
@@ -82,6 +82,7 @@ package struct HTTPRoutes: Sendable {
         to request: HTTPRequest,
         gate: OriginGate,
         table: InstrumentTable,
+        newestCandle: (InstrumentID, CandleInterval) -> Candle?,
         requestID: () -> String
     ) -> HTTPResponse {
         func problem(_ status: Int, _ reason: String, _ detail: String) -> HTTPResponse {
@@ -94,39 +95,37 @@ package struct HTTPRoutes: Sendable {
         switch request.path {
         case Self.legacyPath, Self.enhancedPath:
             return problem(426, "upgrade_required", "Connect with a WebSocket client.")
-        case "/api/v1/markets": return markets(request, table, requestID)
+        case let path where path == MarketRoutes.path || path.hasPrefix(MarketRoutes.path + "/"):
+            guard request.method == .get || request.method == .head else { return .notAllowed(requestID: requestID()) }
+            return markets.respond(
+                to: path,
+                query: request.queryValue,
+                table: table,
+                newestCandle: newestCandle,
+                requestID: requestID
+            )
         case "/":
             return problem(404, "no_page", "The web page is not built; see Scripts/build-web and web.root.")
         default:
             return problem(404, "not_found", "There is nothing at \(request.path).")
         }
     }
-
-    private func markets(
-        _ request: HTTPRequest,
-        _ table: InstrumentTable,
-        _ requestID: () -> String
-    ) -> HTTPResponse {
-        guard request.method == .get || request.method == .head else {
-            return .notAllowed(requestID: requestID())
-        }
-        var out = OutputBytes(capacity: 65_536)
-        LegacyCodec.append(instruments: table.all, next: 0, to: &out)
-        let body = out.withBytes { Array($0) }
-        return HTTPResponse(
-            status: 200,
-            contentType: "application/json",
-            headers: [("cache-control", "no-store")],
-            body: body
-        )
-    }
 }
 
 extension HTTPResponse {
     /// An error as RFC 9457 describes it.
-    package static func problem(_ status: Int, _ reason: String, _ detail: String, requestID: String) -> HTTPResponse {
+    ///
+    /// `code` is that of the same refusal on the WebSocket channels, where there is one.
+    package static func problem(
+        _ status: Int,
+        _ reason: String,
+        _ detail: String,
+        code: UInt32? = nil,
+        requestID: String
+    ) -> HTTPResponse {
         let text =
             #"{"type":"about:blank","status":\#(status),"reason":\#(JSONText.quoted(reason)),"#
+            + (code.map { #""code":\#($0),"# } ?? "")
             + #""detail":\#(JSONText.quoted(detail)),"requestId":\#(JSONText.quoted(requestID))}"# + "\n"
         return HTTPResponse(
             status: status,

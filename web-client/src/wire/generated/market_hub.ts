@@ -278,6 +278,11 @@ export interface Subscribe {
     intervalMs: number;
     /** Candles only; 1m when absent. */
     candleInterval: CandleInterval;
+    /**
+     * 8 from (recovery)
+     * Candles only: so many past ones, at most 1,000, in the reply; in all symbols of a request at most 4,000. Not for wildcards.
+     */
+    history: number;
 }
 
 export function newSubscribe(fields: Partial<Subscribe> = {}): Subscribe {
@@ -289,6 +294,7 @@ export function newSubscribe(fields: Partial<Subscribe> = {}): Subscribe {
         delivery: 0,
         intervalMs: 0,
         candleInterval: 0,
+        history: 0,
         ...fields,
     };
 }
@@ -303,6 +309,7 @@ export function readSubscribe(reader: Reader, end: number): Subscribe {
         delivery: 0,
         intervalMs: 0,
         candleInterval: 0,
+        history: 0,
     };
     while (reader.position < end) {
         const tag = reader.tag();
@@ -327,6 +334,9 @@ export function readSubscribe(reader: Reader, end: number): Subscribe {
                 break;
             case 56:
                 message.candleInterval = reader.int32();
+                break;
+            case 72:
+                message.history = reader.uint32();
                 break;
             default:
                 reader.skip(tag);
@@ -364,6 +374,10 @@ export function writeSubscribe(writer: Writer, message: Subscribe): void {
     if (message.candleInterval !== 0) {
         writer.tag(56);
         writer.int32(message.candleInterval);
+    }
+    if (message.history !== 0) {
+        writer.tag(72);
+        writer.uint32(message.history);
     }
 }
 
@@ -1255,6 +1269,11 @@ export interface SymbolResult {
     symbol: string;
     topic: Topic | undefined;
     error: ErrorMessage | undefined;
+    /**
+     * What Subscribe.history asked for, as far as there is so much: oldest first, without a gap between two, all closed, in the
+     * units of the topic's instrument. The topic's first push follows the last of them; it may repeat it, and then counts.
+     */
+    history: Candle[];
 }
 
 export function newSymbolResult(fields: Partial<SymbolResult> = {}): SymbolResult {
@@ -1262,6 +1281,7 @@ export function newSymbolResult(fields: Partial<SymbolResult> = {}): SymbolResul
         symbol: "",
         topic: undefined,
         error: undefined,
+        history: [],
         ...fields,
     };
 }
@@ -1272,6 +1292,7 @@ export function readSymbolResult(reader: Reader, end: number): SymbolResult {
         symbol: "",
         topic: undefined,
         error: undefined,
+        history: [],
     };
     while (reader.position < end) {
         const tag = reader.tag();
@@ -1286,6 +1307,9 @@ export function readSymbolResult(reader: Reader, end: number): SymbolResult {
             case 26:
                 message.error = readErrorMessage(reader, reader.message(end));
                 message.topic = undefined;
+                break;
+            case 34:
+                message.history.push(readCandle(reader, reader.message(end)));
                 break;
             default:
                 reader.skip(tag);
@@ -1310,6 +1334,12 @@ export function writeSymbolResult(writer: Writer, message: SymbolResult): void {
         writer.tag(26);
         const start = writer.begin();
         writeErrorMessage(writer, message.error);
+        writer.end(start);
+    }
+    for (const value of message.history) {
+        writer.tag(34);
+        const start = writer.begin();
+        writeCandle(writer, value);
         writer.end(start);
     }
 }
@@ -2315,8 +2345,12 @@ export interface Candle {
     low: number;
     close: number;
     volume: number;
+    /** 0 says that there was no trade: all four prices are the close before. */
     tradeCount: number;
+    /** Whether the interval is over. A trade that comes late may change a closed candle; it is then pushed again. */
     closed: boolean;
+    /** Whether the hub did not listen for all of the interval, so that trades may be missing. */
+    partial: boolean;
 }
 
 export function newCandle(fields: Partial<Candle> = {}): Candle {
@@ -2330,6 +2364,7 @@ export function newCandle(fields: Partial<Candle> = {}): Candle {
         volume: 0,
         tradeCount: 0,
         closed: false,
+        partial: false,
         ...fields,
     };
 }
@@ -2346,6 +2381,7 @@ export function readCandle(reader: Reader, end: number): Candle {
         volume: 0,
         tradeCount: 0,
         closed: false,
+        partial: false,
     };
     while (reader.position < end) {
         const tag = reader.tag();
@@ -2376,6 +2412,9 @@ export function readCandle(reader: Reader, end: number): Candle {
                 break;
             case 72:
                 message.closed = reader.bool();
+                break;
+            case 80:
+                message.partial = reader.bool();
                 break;
             default:
                 reader.skip(tag);
@@ -2421,6 +2460,10 @@ export function writeCandle(writer: Writer, message: Candle): void {
     if (message.closed) {
         writer.tag(72);
         writer.bool(message.closed);
+    }
+    if (message.partial) {
+        writer.tag(80);
+        writer.bool(message.partial);
     }
 }
 
