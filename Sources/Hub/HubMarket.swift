@@ -59,7 +59,8 @@ extension Hub: MarketEventSink {
             case .ticker: states[index].tickerStamp.sequence
             case .bookSnapshot, .bookDelta: states[index].bookStamp.sequence
             case .status: states[index].statusStamp.sequence
-            case .trade, .quote, .candle: 0
+            case .candle(let candle): states[index].candleStamps[Int(candle.interval.rawValue)].sequence
+            case .trade, .quote: 0
             }
         return event.sequence > known || event.sequence == 0
     }

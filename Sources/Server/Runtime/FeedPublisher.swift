@@ -4,7 +4,7 @@ package import Market
 /// Numbers what the sources say and hands it to every I/O loop; lives on the feed thread.
 ///
 /// A loop whose ring is full misses events. It then gets, as soon as its ring is half empty again, for every instrument it
-/// missed something of, the whole book and the ticker, marked GAP_BEFORE; trades it missed show as a jump of their sequence.
+/// missed something of, the whole book, the ticker and the newest candles, marked GAP_BEFORE; trades it missed show as a jump of their sequence.
 /// Other loops are unharmed.
 package struct FeedPublisher: MarketEventSink {
     /// One I/O loop as the feed thread sees it.
@@ -233,6 +233,12 @@ package struct FeedPublisher: MarketEventSink {
         if stream.tickerSequence > 0 {
             event.sequence = stream.tickerSequence
             event.payload = .ticker(stream.ticker)
+            outlet.send(event, levels: Span())
+        }
+        for interval in CandleInterval.allCases {
+            guard let candle = stream.candles.newest(interval) else { continue }
+            event.sequence = stream.candles.sequence(interval)
+            event.payload = .candle(candle)
             outlet.send(event, levels: Span())
         }
         return !outlet.isMissing[instrument.index]

@@ -133,6 +133,46 @@ struct FeedPublisherTests {
         #expect(later == [101])
     }
 
+    @Test("tells a loop that missed candles the newest ones, with the numbers they have")
+    func healsCandles() {
+        let (slow, quick) = (EventRing(capacity: 4096), EventRing(capacity: 1 << 20))
+        var publisher = publisher([.init(ring: slow) {}, .init(ring: quick) {}], knowing: "A")
+        for price in 1...50 { publisher.receive(trade(0, price: Int64(price)), levels: Span()) }
+        #expect(publisher.droppedCount > 0)
+        _ = drained(slow)
+        publisher.endTurn(atNs: 7) { _ in OrderBook() }
+        func candles(_ events: [MarketEvent]) -> [CandleInterval: (UInt64, Int64)] {
+            var last: [CandleInterval: (UInt64, Int64)] = [:]
+            for event in events {
+                guard case .candle(let candle) = event.payload else { continue }
+                last[candle.interval] = (event.sequence, candle.close.ticks)
+            }
+            return last
+        }
+        let (healed, whole) = (candles(drained(slow)), candles(drained(quick)))
+        #expect(healed.count == CandleInterval.allCases.count)
+        for interval in CandleInterval.allCases {
+            #expect(healed[interval].map { [Int64($0), $1] } == whole[interval].map { [Int64($0), $1] })
+        }
+    }
+
+    @Test("has a closed candle in the store before any loop hears of the next")
+    func storesFirst() {
+        let store = CandleStore(bytesMost: 1 << 20)
+        var publisher = FeedPublisher(outlets: [], board: board, candles: store)
+        publisher.learn(instrument("A"))
+        var first = trade(0, price: 5)
+        publisher.receive(first, levels: Span())
+        #expect(store.past(InstrumentID(0), .second, limit: 5, endNs: nil).candles.isEmpty)
+        first.eventNs += 1_000_000_000
+        publisher.receive(first, levels: Span())
+        let past = store.past(InstrumentID(0), .second, limit: 5, endNs: nil).candles
+        #expect(past.map(\.close.ticks) == [5] && past[0].isClosed)
+        #expect(store.takeChanged().isEmpty)
+        publisher.showCandles()
+        #expect(store.takeChanged() == [InstrumentID(0)] && store.takeChanged().isEmpty)
+    }
+
     @Test("lets other instruments through while one is missed")
     func missesOne() {
         let ring = EventRing(capacity: 4096)
