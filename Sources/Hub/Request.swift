@@ -132,7 +132,9 @@ public struct TopicDescription: Hashable, Sendable {
     public var view: View
     /// Of the topic's last push; 0 when there was none.
     public var sequence: UInt64
-    /// When the candle opens that the topic's first push is of: past ones end before it. Nil when it is not known yet.
+    /// When the candle opens that the topic's first push is of; nil when it is not known yet.
+    ///
+    /// Past candles end before it.
     public var firstOpenNs: Int64?
 
     public init(id: TopicID, instrument: Instrument, view: View, sequence: UInt64, firstOpenNs: Int64? = nil) {

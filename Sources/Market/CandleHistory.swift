@@ -37,7 +37,9 @@ public struct CandleHistory: Sendable {
 
     /// Takes in a closed candle in the order of time, or again one of the last, changed by a late trade.
     ///
-    /// - Parameter bytesMost: what may be used in addition for it. Without room the oldest candle of its length gives way.
+    /// - Parameters:
+    ///   - candle: the candle.
+    ///   - bytesMost: what may be used in addition for it. Without room the oldest candle of its length gives way.
     /// - Returns: false when a candle was lost that would have been kept for longer, or this one, for want of memory.
     public mutating func put(_ candle: Candle, bytesMost: Int) -> Bool {
         let index = Int(candle.interval.rawValue)
@@ -54,8 +56,10 @@ public struct CandleHistory: Sendable {
     /// The newest candles that open before `endNs`, oldest first and without a gap, at most `limit`.
     ///
     /// - Parameters:
+    ///   - interval: their length.
     ///   - limit: at most ``answerMost`` is given.
     ///   - endNs: the start of an interval: the last candle given is the one before it. Nil means the last that is kept.
+    /// - Returns: fewer than `limit` where less is known.
     public func past(_ interval: CandleInterval, limit: Int, endNs: Int64? = nil) -> [Candle] {
         let ring = rings[Int(interval.rawValue)]
         let most = min(limit, Self.answerMost)

@@ -20,8 +20,12 @@ struct CandleMakerTests {
         trade(120, lots: 5, atMs: 950)
         let seconds = told[.second]
         #expect(seconds.map(\.openNs) == [Self.start, Self.start + Self.second])
-        #expect(seconds[0] == candle(.second, 0, 100, 120, 100, 120, 7, 3, isClosed: true))
-        #expect(seconds[1] == candle(.second, 1, 90, 90, 90, 90, 1, 1, missing: []))
+        #expect(
+            seconds == [
+                candle(.second, 0, 100, 120, 100, 120, 7, 3, isClosed: true),
+                candle(.second, 1, 90, 90, 90, 90, 1, 1, missing: []),
+            ]
+        )
         #expect(told[.minute].map(\.close.ticks) == [90], "the minute's last trade is the later one")
         #expect(stream.candles.tooLateCount == 0)
     }
@@ -132,7 +136,7 @@ struct CandleMakerTests {
         told = Told()
         trade(95, lots: 1, atMs: 299_900)
         #expect(told[.second].map(\.openNs) == [299, 300].map { Self.start + $0 * Self.second })
-        #expect(told[.second][0] == candle(.second, 299, 95, 95, 95, 95, 1, 1, isClosed: true))
+        #expect(told[.second].first == candle(.second, 299, 95, 95, 95, 95, 1, 1, isClosed: true))
         advance(toMs: 310_000)
         #expect(told[.second].filter(\.isEmpty).count == 7)
     }

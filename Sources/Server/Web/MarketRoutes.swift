@@ -22,6 +22,8 @@ package struct MarketRoutes: Sendable {
     ///   - query: the value of a name in the query, nil when it is not there.
     ///   - table: the instruments as the loop knows them.
     ///   - newestCandle: the newest candle of an instrument that the loop heard of; those before it are in the store.
+    ///   - requestID: makes the id of a refusal.
+    /// - Returns: what was asked for, or a problem that says what would pass.
     package func respond(
         to path: String,
         query: (String) -> String?,
