@@ -16,6 +16,11 @@ public struct VenueGate: Sendable {
         public var fetchEveryNs: Int64 = 0
 
         public init() {}
+
+        public init(failuresMost: Int, connectsMost: Int) {
+            self.failuresMost = failuresMost
+            self.connectsMost = connectsMost
+        }
     }
 
     public enum Breaker: Hashable, Sendable {

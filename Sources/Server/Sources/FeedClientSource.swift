@@ -11,6 +11,8 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
     private let addresses: [FeedAddress]
     private let room: FeedRoom
     private var client: VenueClient
+    /// Open: a feed of one's own is no venue that bans who comes too often, and its pauses grow to a minute.
+    private var gate = VenueGate(VenueGate.Limits(failuresMost: .max, connectsMost: 1_000))
     private weak var feedLoop: FeedLoop?
     private var socket: RawClient?
     private var peer: FeedPeer?
@@ -151,7 +153,7 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
     private func handle(_ event: VenueClient.Event) {
         guard let feedLoop else { return }
         var effects: [VenueClient.Effect] = []
-        client.handle(event, atNs: HubClock.monotonicNs, random: random.next(), into: &effects)
+        client.handle(event, atNs: HubClock.monotonicNs, random: random.next(), gate: &gate, into: &effects)
         for effect in effects { perform(effect, on: feedLoop) }
     }
 
@@ -172,8 +174,8 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
             timer?.cancel()
             let delay = UInt64(max(0, untilNs - HubClock.monotonicNs))
             timer = feedLoop.loop?.after(delay) { [weak self] in self?.handle(.timer) }
-        case .send, .fetch:
-            // The dialect asks for neither.
+        case .send, .fetch, .renew:
+            // The dialect asks for none of these.
             return
         }
     }
