@@ -73,7 +73,11 @@ struct FeedIntake: Sendable {
         let known = find(place, table)
         let old = known.map { LineFeedScales(of: $0, in: table) }
         var scales = LineFeedScales()
-        if let old { scales = old } else if case .named(let new) = place { scales = LineFeedScales(ofNew: new, in: table) }
+        if let old {
+            scales = old
+        } else if case .named(let new) = place {
+            scales = LineFeedScales(ofNew: new, in: table)
+        }
         changes.removeAll(keepingCapacity: true)
         let payload = try read(datum, &scales, known)
         let id = try enter(place, known, old, scales, receivedNs, &table, &sink)
