@@ -37,7 +37,7 @@ LEGACY_DATA = {
     "candles": TIME
     + r',"interval":"1m","start":"[^"]*"'
     + "".join(rf',"{key}":{DECIMAL}' for key in "open high low close volume".split())
-    + r',"count":\d+,"closed":(?:true|false)',
+    + r',"count":\d+,"closed":(?:true|false)(?:,"partial":true)?',
     "status": TIME + r',"state":"live","reason":"[a-z_]+"',
 }
 
