@@ -48,6 +48,7 @@ class Recording:
 RECORDINGS = [
     Recording("kraken", "kraken/kraken-A.cap.gz", "kraken.json"),
     Recording("okx", "okx/okx-A.cap.gz", "okx.json"),
+    Recording("bitstamp", "bitstamp/bitstamp-A.cap.gz", "bitstamp.json"),
     Recording("coinbase", "coinbase/coinbase-A.cap.gz", "coinbase.json"),
     Recording("binance", "binance/binance-A.cap.gz", "binance.json"),
     Recording("binance-usdm", "binance_futures/binance_futures-A.cap.gz", "binance_futures.json"),
