@@ -300,8 +300,11 @@ public struct OKXDialect: VenueDialect {
             isMore = try scanner.nextMember()
         }
         let none = VenueNumber(digits: 0, scale: 0, written: 0)
-        let levels = frame.levels[firstLevel...]
-        let (bid, ask) = (levels.first { $0.side == .bid }, levels.first { $0.side == .ask })
+        var (bid, ask): (VenueLevel?, VenueLevel?)
+        for index in firstLevel..<frame.levels.count {
+            let level = frame.levels[index]
+            if level.side == .bid { bid = bid ?? level } else { ask = ask ?? level }
+        }
         frame.messages.append(
             .quote(
                 VenueQuote(
