@@ -23,6 +23,7 @@ public let fuzzProperties: [FuzzProperty] =
         // Recordings.
         .captureRecord,
         .captureReader,
+        .captureBlocks,
         // Configuration.
         .json5,
         .webAddress,

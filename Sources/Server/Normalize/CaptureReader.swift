@@ -16,8 +16,13 @@ package struct CaptureReader: ~Copyable {
     /// The number of the line read last, from 1.
     package private(set) var lineNumber = 0
 
+    /// Parts of the file that were no whole block, so far.
+    package private(set) var lossCount = 0
+
     private let path: String
-    private let file: gzFile
+    /// Nil when the file consists of blocks.
+    private let file: gzFile?
+    private var blocks: CaptureBlockFile?
     private var buffer: UnsafeMutableRawBufferPointer
     /// What was read and not yet handed out.
     private var ready = 0..<0
@@ -27,21 +32,27 @@ package struct CaptureReader: ~Copyable {
     private var damage: Failure?
 
     package init(path: String) throws(Failure) {
-        guard let file = gzopen(path, "rb") else { throw .cannotOpen(path: path) }
-        gzbuffer(file, 256 << 10)
-        self.file = file
+        blocks = CaptureBlockFile(path: path)
+        if blocks == nil {
+            guard let file = gzopen(path, "rb") else { throw .cannotOpen(path: path) }
+            gzbuffer(file, 256 << 10)
+            self.file = file
+        } else {
+            file = nil
+        }
         self.path = path
         buffer = .allocate(byteCount: 1 << 20, alignment: 1)
     }
 
     deinit {
-        gzclose_r(file)
+        if let file { gzclose_r(file) }
         buffer.deallocate()
     }
 
     /// The next line without its end, valid until the next call; nil at the end of the file.
     ///
-    /// It throws behind the last whole line before the damage; the file then gives no more lines.
+    /// A file of blocks is read to its end, whatever is damaged in it. Of any other it throws behind the last whole line before
+    /// the damage; the file then gives no more lines.
     package mutating func next() throws(Failure) -> Line? {
         var searched = ready.lowerBound
         var isTooLong = false
@@ -66,7 +77,12 @@ package struct CaptureReader: ~Copyable {
                 ready = ready.upperBound..<ready.upperBound
             }
             let before = ready.lowerBound
-            try fill()
+            if let loss = try fill() {
+                lossCount += 1
+                // A line that began before the damage has no end.
+                ready = 0..<0
+                return .lost(loss)
+            }
             searched -= before - ready.lowerBound
         }
     }
@@ -74,6 +90,8 @@ package struct CaptureReader: ~Copyable {
     package enum Line {
         case text(UnsafeRawBufferPointer)
         case tooLong
+        /// A part of the file that cannot be read; it has no number.
+        case lost(CaptureLoss)
     }
 
     private static func lineLength(in bytes: UnsafeRawBufferPointer) -> Int? {
@@ -81,19 +99,15 @@ package struct CaptureReader: ~Copyable {
         return UnsafeRawPointer(end) - start
     }
 
-    /// Reads another chunk behind what is ready, moving that to the front and making room where needed.
-    private mutating func fill() throws(Failure) {
+    /// Reads another chunk or block behind what is ready, moving that to the front and making room where needed.
+    private mutating func fill() throws(Failure) -> CaptureLoss? {
         if let damage { throw damage }
         if ready.lowerBound > 0 {
             buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[ready]))
             ready = 0..<ready.count
         }
-        if ready.count == buffer.count {
-            let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: buffer.count * 2, alignment: 1)
-            larger.copyMemory(from: UnsafeRawBufferPointer(buffer))
-            buffer.deallocate()
-            buffer = larger
-        }
+        guard let file else { return fillFromBlock() }
+        makeRoom(for: 1)
         let room = min(buffer.count - ready.count, 1 << 20)
         let count = gzread(file, buffer.baseAddress.map { $0 + ready.count }, UInt32(room))
         var code: Int32 = 0
@@ -107,9 +121,44 @@ package struct CaptureReader: ~Copyable {
         guard count > 0 else {
             if let damage { throw damage }
             isAtEnd = true
-            return
+            return nil
         }
         hasRead = true
         ready = 0..<(ready.count + Int(count))
+        return nil
+    }
+
+    private mutating func fillFromBlock() -> CaptureLoss? {
+        var larger: UnsafeMutableRawBufferPointer?
+        let (kept, buffer) = (ready.count, buffer)
+        let part = blocks?.next { needed in
+            guard kept + needed > buffer.count else { return UnsafeMutableRawBufferPointer(rebasing: buffer[kept...]) }
+            larger?.deallocate()
+            let room = UnsafeMutableRawBufferPointer.allocate(
+                byteCount: max(kept + needed, buffer.count * 2),
+                alignment: 1
+            )
+            room.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[..<kept]))
+            larger = room
+            return UnsafeMutableRawBufferPointer(rebasing: room[kept...])
+        }
+        if let larger {
+            self.buffer.deallocate()
+            self.buffer = larger
+        }
+        switch part {
+        case nil: isAtEnd = true
+        case .lost(let loss): return loss
+        case .text(let count): ready = 0..<(kept + count)
+        }
+        return nil
+    }
+
+    private mutating func makeRoom(for count: Int) {
+        guard ready.count + count > buffer.count else { return }
+        let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: buffer.count * 2, alignment: 1)
+        larger.copyMemory(from: UnsafeRawBufferPointer(buffer))
+        buffer.deallocate()
+        buffer = larger
     }
 }

@@ -11,6 +11,12 @@ package struct CaptureRecord {
         case received = 0x52
         /// The answer to an HTTP request; the payload is the URL, a tab and the body.
         case answer = 0x48
+        /// What does not fit a line of text: the letter of another kind, a tab, and that kind's payload in base64.
+        ///
+        /// A small letter, `r` or `s`, says that it is bytes rather than text. See ``unpacked(in:)``.
+        case packed = 0x42
+        /// A word of the recorder itself; see ``RecordingMark``.
+        case mark = 0x4D
     }
 
     package enum Fault: Error, Hashable, Sendable {
@@ -20,6 +26,8 @@ package struct CaptureRecord {
         case badKind
         /// An answer without a tab between URL and body.
         case missingBody
+        /// A packed record that holds no other kind, or no base64.
+        case badPacking
         case lineTooLong(bytesMost: Int)
     }
 
@@ -29,6 +37,8 @@ package struct CaptureRecord {
     package var connection: UInt32
     package var kind: Kind
     package var payload: UnsafeRawBufferPointer
+    /// Whether the payload is bytes of a binary protocol rather than text; only a packed record can say so.
+    package var isBinary = false
 
     package init(_ line: UnsafeRawBufferPointer) throws(Fault) {
         var at = 0
@@ -67,6 +77,23 @@ package struct CaptureRecord {
         return at > start ? total : nil
     }
 
+    /// The record that a packed one holds, its payload in `room`; any other record as it is.
+    package func unpacked(in room: UnpackingRoom) throws(Fault) -> CaptureRecord {
+        guard kind == .packed else { return self }
+        guard payload.count >= 2, payload[1] == UInt8(ascii: "\t") else { throw .badPacking }
+        var record = self
+        switch payload[0] {
+        case UInt8(ascii: "r"): (record.kind, record.isBinary) = (.received, true)
+        case UInt8(ascii: "s"): (record.kind, record.isBinary) = (.sent, true)
+        default:
+            guard let kind = Kind(rawValue: payload[0]), kind != .packed else { throw .badPacking }
+            record.kind = kind
+        }
+        guard let bytes = room.decode(UnsafeRawBufferPointer(rebasing: payload[2...])) else { throw .badPacking }
+        record.payload = bytes
+        return record
+    }
+
     /// URL and body of an ``Kind/answer``.
     package func answer() throws(Fault) -> (url: String, body: UnsafeRawBufferPointer) {
         guard let tab = payload.firstIndex(of: UInt8(ascii: "\t")) else { throw .missingBody }
@@ -82,8 +109,9 @@ extension CaptureRecord.Fault: CustomStringConvertible {
         case .missingField: "a line needs time, connection, kind and payload, separated by tabs"
         case .badTime: "the time is not a whole number of nanoseconds"
         case .badConnection: "the connection is not a number"
-        case .badKind: "the kind is not one of C, S, R and H"
+        case .badKind: "the kind is not one of C, S, R, H, B and M"
         case .missingBody: "an HTTP answer needs URL, tab and body"
+        case .badPacking: "a record of kind B needs a kind, a tab and base64 with its padding"
         case .lineTooLong(let most): "the line is longer than \(most) bytes"
         }
     }

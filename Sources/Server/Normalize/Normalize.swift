@@ -14,20 +14,21 @@ package func normalize(
     write: (UnsafeRawBufferPointer) -> Void,
     complain: (String) -> Void
 ) throws(NormalizeError) -> NormalizeReport {
-    guard let dialect = Venues.dialect(of: options.venue) else {
-        throw .unknownVenue(options.venue, known: Venues.all.map(\.venue))
+    guard let traffic = RecordedTraffic(venue: options.venue, endsWithFile: true) else {
+        throw .unknownVenue(options.venue, known: RecordedTraffic.venues)
     }
-    var run = NormalizeRun(dialect, options)
+    var run = NormalizeRun(traffic, options)
     if let path = options.instrumentsPath { try run.readInstruments(path) }
-    for (index, path) in options.files.enumerated() {
-        if index > 0 { run.endRecording() }
+    for path in options.files {
+        run.traffic.beginFile()
         try run.read(path, write: write, complain: complain)
         guard !run.report.isStopped else { break }
     }
     if let levels = options.finalBooks { run.addFinalBooks(levels) }
     run.rows.flush(write)
     run.report.rows = run.rows.count
-    complain("\(run.report.lines) lines, \(run.report.badLines) bad, \(run.report.rows) rows")
+    let lost = run.report.lostParts > 0 ? ", \(run.report.lostParts) damaged parts" : ""
+    complain("\(run.report.lines) lines, \(run.report.badLines) bad\(lost), \(run.report.rows) rows")
     return run.report
 }
 
@@ -36,16 +37,16 @@ private struct NormalizeRun {
     var report = NormalizeReport()
     var rows: RowWriter
 
-    private var feed: VenueFeed
+    var traffic: RecordedTraffic
+
     private var instruments = InstrumentTable()
-    private var connections: Set<UInt32> = []
     private var actions: [FeedAction] = []
-    private var receivedNs: Int64 = 0
+    private let room = UnpackingRoom()
     private let isStrict: Bool
 
-    init(_ dialect: any VenueDialect, _ options: NormalizeOptions) {
-        feed = VenueFeed(dialect)
-        feed.passesQuotesWithoutSize = true
+    init(_ traffic: RecordedTraffic, _ options: NormalizeOptions) {
+        self.traffic = traffic
+        self.traffic.passesQuotesWithoutSize = true
         rows = RowWriter(options)
         isStrict = options.isStrict
     }
@@ -64,7 +65,9 @@ private struct NormalizeRun {
         } catch {
             throw NormalizeError(error)
         }
-        let dialect = feed.dialect
+        guard let dialect = Venues.dialect(of: traffic.venue) else {
+            throw .badInstruments(path: path, reason: "\(traffic.venue) has no list of instruments")
+        }
         let listed = bytes.withUnsafeBytes { text in
             Result { () throws(FrameFault) in try VenueListing.instruments(in: text, of: dialect) }
         }
@@ -83,9 +86,8 @@ private struct NormalizeRun {
         do throws(CaptureReader.Failure) {
             var reader = try CaptureReader(path: path)
             while let line = try reader.next() {
-                report.lines += 1
-                rows.line = reader.lineNumber
-                if let reason = take(line) {
+                if case .lost = line { report.lostParts += 1 } else { report.lines += 1 }
+                if let reason = take(line, reader.lineNumber) {
                     report.badLines += 1
                     complain("\(path):\(reader.lineNumber): \(reason)")
                     if isStrict {
@@ -101,64 +103,28 @@ private struct NormalizeRun {
     }
 
     /// Takes a line; tells why it is bad, if it is.
-    private mutating func take(_ line: CaptureReader.Line) -> String? {
-        guard case .text(let text) = line else {
+    private mutating func take(_ line: CaptureReader.Line, _ number: Int) -> String? {
+        let text: UnsafeRawBufferPointer
+        switch line {
+        case .text(let whole): text = whole
+        case .tooLong:
+            rows.line = number
             return CaptureRecord.Fault.lineTooLong(bytesMost: CaptureReader.lineBytesMost).description
+        case .lost(let loss):
+            traffic.lose(into: &rows)
+            return loss.description
         }
         do throws(CaptureRecord.Fault) {
-            let record = try CaptureRecord(text)
-            receivedNs = record.receivedNs
-            switch record.kind {
-            case .connect: connect(record)
-            case .sent: break
-            case .received: return receive(record)
-            case .answer: return try receiveAnswer(record)
-            }
+            let record = try CaptureRecord(text).unpacked(in: room)
+            // What ends with the file before belongs to its last line.
+            traffic.begin(record, into: &rows)
+            rows.line = number
+            let problem = try traffic.take(record, &instruments, &actions, into: &rows)
+            return problem ?? refusal()
         } catch {
+            rows.line = number
             return error.description
         }
-        return nil
-    }
-
-    private mutating func connect(_ record: CaptureRecord) {
-        guard !connections.insert(record.connection).inserted else { return }
-        feed.disconnected(record.connection, reason: .connectionLost, atNs: record.receivedNs, into: &rows)
-    }
-
-    private mutating func receive(_ record: CaptureRecord) -> String? {
-        connections.insert(record.connection)
-        do throws(FrameFault) {
-            try feed.receive(
-                record.payload,
-                connection: record.connection,
-                atNs: record.receivedNs,
-                instruments: &instruments,
-                actions: &actions,
-                into: &rows
-            )
-        } catch {
-            return error.description
-        }
-        return refusal()
-    }
-
-    private mutating func receiveAnswer(_ record: CaptureRecord) throws(CaptureRecord.Fault) -> String? {
-        let (url, body) = try record.answer()
-        guard let rawSymbol = feed.dialect.rawSymbol(ofSnapshotURL: url) else { return nil }
-        do throws(FrameFault) {
-            try feed.receiveSnapshot(
-                body,
-                rawSymbol: rawSymbol,
-                connection: record.connection,
-                atNs: record.receivedNs,
-                instruments: &instruments,
-                actions: &actions,
-                into: &rows
-            )
-        } catch {
-            return error.description
-        }
-        return refusal()
     }
 
     /// A recording cannot be asked for anything, but what the venue refused is worth a word.
@@ -168,18 +134,10 @@ private struct NormalizeRun {
         return nil
     }
 
-    /// Ends a recording before the next: its connections are gone.
-    mutating func endRecording() {
-        for connection in connections.sorted() {
-            feed.disconnected(connection, reason: .replayEnded, atNs: receivedNs, into: &rows)
-        }
-        connections = []
-    }
-
     mutating func addFinalBooks(_ levels: Int) {
-        for id in feed.instruments {
-            guard let book = feed.book(of: id) else { continue }
-            rows.addFinalBook(book, of: id, levels, receivedNs: receivedNs)
+        for id in traffic.instruments {
+            guard let book = traffic.book(of: id) else { continue }
+            rows.addFinalBook(book, of: id, levels, receivedNs: traffic.receivedNs)
         }
     }
 }

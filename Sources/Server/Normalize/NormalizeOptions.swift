@@ -31,7 +31,10 @@ package struct NormalizeOptions: Sendable, Hashable {
 /// How a run ended.
 package struct NormalizeReport: Sendable, Hashable {
     package var lines = 0
+    /// Lines that were not understood, and damaged parts of the file.
     package var badLines = 0
+    /// Parts of recordings that were no whole block.
+    package var lostParts = 0
     package var rows = 0
     /// A strict run met a bad line and stopped there.
     package var isStopped = false

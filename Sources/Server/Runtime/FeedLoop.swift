@@ -81,9 +81,16 @@ package final class FeedLoop: IOLoopHandler {
 
     package func turnEnded(on loop: IOLoop) {
         feedOut?.flush(on: self)
-        publisher.endTurn(atNs: clock.nowNs) { id in
-            sources.lazy.compactMap { $0.book(of: id) }.first ?? OrderBook()
-        }
+        publisher.endTurn(atNs: clock.nowNs) { id in book(of: id) }
+    }
+
+    /// Ends what `publisher.mute()` began: clients hear how things stand.
+    func unmute(atNs nowNs: Int64) {
+        publisher.unmute(atNs: nowNs) { id in book(of: id) }
+    }
+
+    private func book(of id: InstrumentID) -> OrderBook {
+        sources.lazy.compactMap { $0.book(of: id) }.first ?? OrderBook()
     }
 
     package func sweep(on loop: IOLoop) {

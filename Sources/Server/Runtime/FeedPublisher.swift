@@ -36,6 +36,12 @@ package struct FeedPublisher: MarketEventSink {
             }
         }
 
+        /// Leaves an event out because nobody is to hear of it yet; the instrument is restated later.
+        fileprivate func skip(_ instrument: InstrumentID) {
+            if instrument.index < isMissing.count, isMissing[instrument.index] { return }
+            miss(instrument)
+        }
+
         /// Says in which units the instrument's events are from here on.
         fileprivate func tell(_ units: InstrumentUnits) {
             if units.id.index < isMissing.count, isMissing[units.id.index] { return }
@@ -73,9 +79,15 @@ package struct FeedPublisher: MarketEventSink {
     private struct Numbered: MarketEventSink {
         let outlets: [Outlet]
         let candles: CandleStore
+        var isMuted = false
+
         mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
             // Before the loops hear of it, so that whoever heard of the next candle finds this one in the store.
             if case .candle(let candle) = event.payload, candle.isClosed { candles.put(candle, of: event.instrument) }
+            guard !isMuted else {
+                for outlet in outlets { outlet.skip(event.instrument) }
+                return
+            }
             for outlet in outlets { outlet.send(event, levels: levels) }
         }
     }
@@ -95,7 +107,8 @@ package struct FeedPublisher: MarketEventSink {
     }
 
     package mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
-        if metrics != nil { venues[event.instrument.index].count(event) }
+        if metrics != nil, !numbered.isMuted { venues[event.instrument.index].count(event) }
+        // Muted or not: its readers have no other way to the books, and what is played is the past anyway.
         feedOut?.tell(event, levels: levels, of: table[event.instrument])
         streams[event.instrument.index].apply(event, levels: levels, into: &numbered)
     }
@@ -160,10 +173,20 @@ package struct FeedPublisher: MarketEventSink {
     ///   - nowNs: the feed's clock.
     ///   - book: the book of an instrument as its source has it.
     package mutating func endTurn(atNs nowNs: Int64, book: (InstrumentID) -> OrderBook) {
+        guard !numbered.isMuted else { return }
         for outlet in numbered.outlets {
             heal(outlet, atNs: nowNs, book: book)
             outlet.wakeIfNeeded()
         }
+    }
+
+    /// Lets no loop hear of what comes from now on, until ``unmute(atNs:book:)``; books, figures and numbers go on.
+    package mutating func mute() { numbered.isMuted = true }
+
+    /// Gives every loop the state of each instrument that something happened to meanwhile, as if it had missed it.
+    package mutating func unmute(atNs nowNs: Int64, book: (InstrumentID) -> OrderBook) {
+        numbered.isMuted = false
+        endTurn(atNs: nowNs, book: book)
     }
 
     /// Closes the candles whose interval is over; once a second is often enough.

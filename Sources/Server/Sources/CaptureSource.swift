@@ -10,63 +10,112 @@ package final class CaptureSource: MarketSource {
     package private(set) var state = HealthState.SourceState.connecting
 
     private let configuration: CaptureConfiguration
-    private var feed: VenueFeed
+    private let clock: ReplayClock
+    private var traffic: RecordedTraffic
+    private let room = UnpackingRoom()
     private var reader: CaptureReader?
     private var fileIndex = 0
+    private var phase = Phase.idle
     private var timer: LoopTimer?
     private var counted = VenueFeed.Counters()
-    private var connections: Set<UInt32> = []
     /// A line that is not due yet.
     private var waiting: (line: [UInt8], receivedNs: Int64)?
-    /// The recording's time, and the monotonic time at which its first line of this round was played.
-    private var playedNs: Int64 = 0
-    private var firstNs: Int64?
-    private var startedNs: Int64 = 0
+    private var linesPlayed = 0
+    private var sweepsSinceTold = 0
+    /// When this round's search for its beginning began, monotonic.
+    private var seekBeganNs: Int64 = 0
     /// Lines played before other work gets its turn.
     private static let linesMost = 500
+    /// Progress is told so often, counted in sweeps, of which there is one a second.
+    private static let sweepsUntilTold = 10
 
-    /// Nil when the venue is not known.
-    package init?(_ configuration: CaptureConfiguration) {
-        guard let dialect = Venues.dialect(of: configuration.venue) else { return nil }
-        self.configuration = configuration
-        name = "capture \(configuration.venue)"
-        feed = VenueFeed(dialect)
+    private enum Phase {
+        case idle
+        /// Before the point where playing begins; nobody hears of it.
+        case seeking
+        /// At that point, waiting for other sources.
+        case arrived
+        case playing
+        case ended
     }
 
-    package var instruments: [InstrumentID] { feed.instruments }
+    /// Nil when the venue is not known.
+    package init?(_ configuration: CaptureConfiguration, clock: ReplayClock) {
+        guard let traffic = RecordedTraffic(venue: configuration.venue, endsWithFile: false) else { return nil }
+        self.configuration = configuration
+        self.clock = clock
+        self.traffic = traffic
+        name = "capture \(configuration.venue)"
+        clock.join(self)
+    }
+
+    package convenience init?(_ configuration: CaptureConfiguration) {
+        let clock = ReplayClock(speedFactor: configuration.speedFactor, isLooping: configuration.loop)
+        self.init(configuration, clock: clock)
+    }
+
+    package var instruments: [InstrumentID] { traffic.instruments }
 
     package func start(on feedLoop: FeedLoop) {
-        if !configuration.instrumentsFile.isEmpty,
-            let problem = feedLoop.addInstruments(listedIn: configuration.instrumentsFile, of: feed.dialect, only: nil)
-        {
-            return fail(problem, on: feedLoop)
+        if !configuration.instrumentsFile.isEmpty {
+            let problem: String?
+            if let dialect = Venues.dialect(of: configuration.venue) {
+                problem = feedLoop.addInstruments(listedIn: configuration.instrumentsFile, of: dialect, only: nil)
+            } else {
+                problem = "\(configuration.venue) has no list of instruments"
+            }
+            if let problem { return fail(problem, on: feedLoop) }
         }
         beginRound(on: feedLoop)
     }
 
-    package func book(of id: InstrumentID) -> OrderBook? { feed.book(of: id) }
+    package func book(of id: InstrumentID) -> OrderBook? { traffic.book(of: id) }
 
-    package func clockNs(_ nowNs: Int64) -> Int64 { playedNs }
+    package func clockNs(_ nowNs: Int64) -> Int64 { traffic.receivedNs }
 
     package func sweep(on feedLoop: FeedLoop) {
-        feedLoop.metrics.count(feed.counters, since: counted, venue: configuration.venue)
-        counted = feed.counters
+        feedLoop.metrics.count(traffic.counters, since: counted, venue: configuration.venue)
+        counted = traffic.counters
+        sweepsSinceTold += 1
+        guard sweepsSinceTold >= Self.sweepsUntilTold, phase == .playing || phase == .seeking else { return }
+        sweepsSinceTold = 0
+        tell(phase == .seeking ? "replay-seeking" : "replay-progress", on: feedLoop)
+    }
+
+    private func tell(_ event: StaticString, on feedLoop: FeedLoop) {
+        feedLoop.log.info(
+            event,
+            [
+                "venue": .text(configuration.venue), "at": .text(TimeText.text(utcNs: traffic.receivedNs)),
+                "file": .count(min(fileIndex + 1, configuration.files.count)),
+                "files": .count(configuration.files.count), "lines": .count(linesPlayed),
+            ]
+        )
     }
 
     // MARK: Rounds and files
 
-    private func beginRound(on feedLoop: FeedLoop) {
+    /// Whether another round may succeed.
+    var canBeginAgain: Bool {
+        if case .failed = state { false } else { true }
+    }
+
+    func beginRound(on feedLoop: FeedLoop) {
         fileIndex = 0
-        firstNs = nil
-        startedNs = HubClock.monotonicNs
+        linesPlayed = 0
+        waiting = nil
+        phase = .seeking
+        seekBeganNs = HubClock.monotonicNs
+        if clock.seekNs != nil { feedLoop.publisher.mute() }
         guard openFile(on: feedLoop) else { return }
-        state = .live
-        play(on: feedLoop)
+        // In a turn of its own: a round that ends at once must not begin the next one within itself.
+        pause(0, on: feedLoop)
     }
 
     private func openFile(on feedLoop: FeedLoop) -> Bool {
         do throws(CaptureReader.Failure) {
             reader = try CaptureReader(path: configuration.files[fileIndex])
+            traffic.beginFile()
             return true
         } catch {
             fail(NormalizeError(error).description, on: feedLoop)
@@ -75,160 +124,131 @@ package final class CaptureSource: MarketSource {
     }
 
     private func fail(_ problem: String, on feedLoop: FeedLoop) {
+        let isSeeking = phase == .idle || phase == .seeking
         state = .failed(reason: problem)
+        phase = .ended
         reader = nil
         feedLoop.log.error("capture-failed", ["venue": .text(configuration.venue), "problem": .text(problem)])
+        clock.failed(whileSeeking: isSeeking, on: feedLoop)
     }
 
     private func endRound(on feedLoop: FeedLoop) {
         reader = nil
-        for connection in connections.sorted() {
-            feed.disconnected(connection, reason: .replayEnded, atNs: playedNs, into: &feedLoop.publisher)
-        }
-        connections = []
-        guard configuration.loop else {
+        waiting = nil
+        traffic.end(into: &feedLoop.publisher)
+        phase = .ended
+        tell("replay-ended", on: feedLoop)
+        if !clock.isLooping {
             state = .finished
             feedLoop.log.info("capture-finished", ["venue": .text(configuration.venue)])
-            return
         }
-        timer = feedLoop.loop?.after(0) { [weak self, weak feedLoop] in
-            if let self, let feedLoop { beginRound(on: feedLoop) }
-        }
+        clock.ended(on: feedLoop)
+    }
+
+    private func arrive(firstNs: Int64?, on feedLoop: FeedLoop) {
+        phase = .arrived
+        clock.arrived(firstNs: firstNs, on: feedLoop)
+    }
+
+    /// All sources are where playing begins.
+    func playingBegan(on feedLoop: FeedLoop) {
+        guard phase == .arrived else { return }
+        phase = .playing
+        state = .live
+        let tookMs = (HubClock.monotonicNs - seekBeganNs) / 1_000_000
+        feedLoop.log.info(
+            "replay-began",
+            [
+                "venue": .text(configuration.venue),
+                "at": .text(TimeText.text(utcNs: waiting?.receivedNs ?? traffic.receivedNs)),
+                "linesBefore": .count(linesPlayed), "tookMs": .count(tookMs),
+            ]
+        )
+        pause(0, on: feedLoop)
     }
 
     // MARK: Lines
 
     private func play(on feedLoop: FeedLoop) {
         for _ in 0..<Self.linesMost {
-            if let next = waiting {
-                guard isDue(next.receivedNs) else { return wait(until: next.receivedNs, on: feedLoop) }
+            guard phase == .seeking || phase == .playing else { return }
+            if phase == .playing, let next = waiting {
+                if let untilNs = clock.untilNs, next.receivedNs >= untilNs { return endRound(on: feedLoop) }
+                guard clock.isDue(next.receivedNs) else {
+                    return pause(clock.waitNs(for: next.receivedNs), on: feedLoop)
+                }
                 waiting = nil
                 next.line.withUnsafeBytes { take($0, on: feedLoop) }
                 continue
             }
-            // At full speed only the slowest reader of the rings sets the pace.
-            if configuration.speedFactor == 0, feedLoop.publisher.isCrowded { return pause(1_000_000, on: feedLoop) }
-            guard readLine(on: feedLoop) else { return }
+            // At full speed only the slowest reader of the rings sets the pace; whom nobody hears sets his own.
+            if phase == .playing, clock.speedFactor == 0, feedLoop.publisher.isCrowded {
+                return pause(1_000_000, on: feedLoop)
+            }
+            readLine(on: feedLoop)
         }
         pause(0, on: feedLoop)
     }
 
-    /// Plays the next line of the files, or keeps it until it is due; false when the round is over.
-    private func readLine(on feedLoop: FeedLoop) -> Bool {
+    /// Takes the next line of the files, or keeps it until it is due.
+    private func readLine(on feedLoop: FeedLoop) {
         do throws(CaptureReader.Failure) {
             guard let line = try reader?.next() else {
                 fileIndex += 1
-                guard fileIndex < configuration.files.count else {
+                if fileIndex < configuration.files.count {
+                    _ = openFile(on: feedLoop)
+                } else if phase == .seeking {
+                    reader = nil
+                    arrive(firstNs: nil, on: feedLoop)
+                } else {
                     endRound(on: feedLoop)
-                    return false
                 }
-                return openFile(on: feedLoop)
+                return
             }
-            guard case .text(let text) = line else {
-                complain("the line is too long", on: feedLoop)
-                return true
+            switch line {
+            case .tooLong: complain("the line is too long", on: feedLoop)
+            case .lost(let loss):
+                complain(loss.description, on: feedLoop)
+                traffic.lose(into: &feedLoop.publisher)
+            case .text(let text): hold(text, on: feedLoop)
             }
-            guard let record = try? CaptureRecord(text), !isDue(record.receivedNs) else {
-                take(text, on: feedLoop)
-                return true
-            }
-            waiting = (Array(text), record.receivedNs)
-            return true
         } catch {
             fail(NormalizeError(error).description, on: feedLoop)
-            return false
         }
     }
 
-    private func isDue(_ receivedNs: Int64) -> Bool {
-        guard configuration.speedFactor > 0 else { return true }
-        guard let firstNs else {
-            self.firstNs = receivedNs
-            return true
+    private func hold(_ text: UnsafeRawBufferPointer, on feedLoop: FeedLoop) {
+        guard let receivedNs = (try? CaptureRecord(text))?.receivedNs else { return take(text, on: feedLoop) }
+        if let untilNs = clock.untilNs, receivedNs >= untilNs, phase == .playing { return endRound(on: feedLoop) }
+        switch phase {
+        case .seeking:
+            guard receivedNs >= clock.seekNs ?? .min else { return take(text, on: feedLoop) }
+            waiting = (Array(text), receivedNs)
+            arrive(firstNs: receivedNs, on: feedLoop)
+        case .playing where !clock.isDue(receivedNs): waiting = (Array(text), receivedNs)
+        case .idle, .arrived, .playing, .ended: take(text, on: feedLoop)
         }
-        let elapsed = Double(HubClock.monotonicNs - startedNs) * configuration.speedFactor
-        return Double(receivedNs - firstNs) <= elapsed
     }
 
-    private func wait(until receivedNs: Int64, on feedLoop: FeedLoop) {
-        let sinceStart = Double(receivedNs - (firstNs ?? receivedNs)) / configuration.speedFactor
-        let left = sinceStart - Double(HubClock.monotonicNs - startedNs)
-        // A damaged time may lie in any year; what is due is looked at again anyway.
-        pause(Int64(min(max(0, left), 3_600e9)), on: feedLoop)
-    }
-
-    private func pause(_ ns: Int64, on feedLoop: FeedLoop) {
-        timer = feedLoop.loop?.after(UInt64(ns)) { [weak self, weak feedLoop] in
+    private func pause(_ ns: UInt64, on feedLoop: FeedLoop) {
+        timer = feedLoop.loop?.after(ns) { [weak self, weak feedLoop] in
             if let self, let feedLoop { play(on: feedLoop) }
         }
     }
 
     private func take(_ line: UnsafeRawBufferPointer, on feedLoop: FeedLoop) {
+        linesPlayed += 1
         var table = feedLoop.publisher.table
+        var actions: [FeedAction] = []
         var problem: String?
         do throws(CaptureRecord.Fault) {
-            let record = try CaptureRecord(line)
-            playedNs = max(playedNs, record.receivedNs)
-            problem = try take(record, &table, on: feedLoop)
+            let record = try CaptureRecord(line).unpacked(in: room)
+            traffic.begin(record, into: &feedLoop.publisher)
+            problem = try traffic.take(record, &table, &actions, into: &feedLoop.publisher)
         } catch {
             problem = error.description
         }
         if let problem { complain(problem, on: feedLoop) }
-    }
-
-    private func take(
-        _ record: CaptureRecord,
-        _ table: inout InstrumentTable,
-        on feedLoop: FeedLoop
-    ) throws(CaptureRecord.Fault) -> String? {
-        var actions: [FeedAction] = []
-        do throws(FrameFault) {
-            switch record.kind {
-            case .sent: break
-            case .connect:
-                guard !connections.insert(record.connection).inserted else { break }
-                feed.disconnected(
-                    record.connection,
-                    reason: .connectionLost,
-                    atNs: record.receivedNs,
-                    into: &feedLoop.publisher
-                )
-            case .received:
-                connections.insert(record.connection)
-                try feed.receive(
-                    record.payload,
-                    connection: record.connection,
-                    atNs: record.receivedNs,
-                    instruments: &table,
-                    actions: &actions,
-                    into: &feedLoop.publisher
-                )
-            case .answer: try takeAnswer(record, &table, &actions, on: feedLoop)
-            }
-        } catch {
-            return error.description
-        }
-        return nil
-    }
-
-    private func takeAnswer(
-        _ record: CaptureRecord,
-        _ table: inout InstrumentTable,
-        _ actions: inout [FeedAction],
-        on feedLoop: FeedLoop
-    ) throws(FrameFault) {
-        guard let (url, body) = try? record.answer(), let rawSymbol = feed.dialect.rawSymbol(ofSnapshotURL: url) else {
-            return
-        }
-        try feed.receiveSnapshot(
-            body,
-            rawSymbol: rawSymbol,
-            connection: record.connection,
-            atNs: record.receivedNs,
-            instruments: &table,
-            actions: &actions,
-            into: &feedLoop.publisher
-        )
     }
 
     private func complain(_ problem: String, on feedLoop: FeedLoop) {

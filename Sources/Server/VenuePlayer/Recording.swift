@@ -108,7 +108,7 @@ package struct Recording: Sendable {
                 case .connect:
                     found = VenueManners.manner(ofURL: String(decoding: record.payload, as: UTF8.self))
                 case .answer: found = (try? record.answer()).flatMap { VenueManners.manner(ofURL: $0.url) }
-                case .sent, .received: break
+                case .sent, .received, .packed, .mark: break
                 }
                 return found == nil
             }
@@ -122,18 +122,21 @@ package struct Recording: Sendable {
         _ body: (CaptureRecord, Int) throws(Refusal) -> Bool
     ) throws(Refusal) {
         var number = 0
+        let room = UnpackingRoom()
         var reader: CaptureReader
         do throws(CaptureReader.Failure) { reader = try CaptureReader(path: path) } catch { throw .unreadable(error) }
         while true {
             let line: CaptureReader.Line?
             do throws(CaptureReader.Failure) { line = try reader.next() } catch { throw .unreadable(error) }
             guard let line else { return }
+            // What is missing is not played; the rest is as good as it was.
+            if case .lost = line { continue }
             number += 1
             guard case .text(let text) = line else {
                 throw .badLine(path: path, line: number, .lineTooLong(bytesMost: CaptureReader.lineBytesMost))
             }
             let record: CaptureRecord
-            do throws(CaptureRecord.Fault) { record = try CaptureRecord(text) } catch {
+            do throws(CaptureRecord.Fault) { record = try CaptureRecord(text).unpacked(in: room) } catch {
                 throw .badLine(path: path, line: number, error)
             }
             guard try body(record, number) else { return }
@@ -160,6 +163,8 @@ package struct Recording: Sendable {
             let (path, query) = Self.split(address.path)
             let items = Dictionary(query.map { ($0.name, $0.value) }) { first, _ in first }
             answers[path, default: []].append(Answer(query: items, body: try keep(body)))
+        // A packed record was unpacked, and the recorder's own words are none of the venue's.
+        case .packed, .mark: break
         }
     }
 

@@ -1,0 +1,59 @@
+internal import Market
+
+/// What a recorder says between the records of a venue's traffic: the payload of a record of kind ``CaptureRecord/Kind/mark``.
+///
+/// A word and its fields, separated by tabs. Words that are not known mean nothing, so that older readers read on.
+package enum RecordingMark: Hashable, Sendable {
+    /// The first line of every file: which series it belongs to, and its number in it.
+    ///
+    /// `run` is the same for all files of one source that one recorder wrote, and no other; numbers count from 1.
+    case file(source: String, venue: String, run: Int64, number: Int)
+    /// A connection that an earlier file says of that it was opened is open still.
+    case open(url: String)
+    /// The connection is gone.
+    case lost(reason: String)
+    /// Before this line so many records are missing.
+    case gap(records: Int)
+
+    /// Nil for a word that is not known, or whose fields are not.
+    package init?(_ payload: UnsafeRawBufferPointer) {
+        let fields = payload.split(separator: UInt8(ascii: "\t"), omittingEmptySubsequences: false)
+            .map { String(decoding: $0, as: UTF8.self) }
+        switch (fields[0], fields.count) {
+        case ("file", 5):
+            guard let run = Int64(fields[3]), let number = Int(fields[4]), number > 0 else { return nil }
+            self = .file(source: fields[1], venue: fields[2], run: run, number: number)
+        case ("open", 2): self = .open(url: fields[1])
+        case ("lost", 2): self = .lost(reason: fields[1])
+        case ("gap", 2):
+            guard let records = Int(fields[1]), records > 0 else { return nil }
+            self = .gap(records: records)
+        default: return nil
+        }
+    }
+
+    /// As it stands in a file.
+    package var payload: String {
+        switch self {
+        case .file(let source, let venue, let run, let number): "file\t\(source)\t\(venue)\t\(run)\t\(number)"
+        case .open(let url): "open\t\(url)"
+        case .lost(let reason): "lost\t\(reason)"
+        case .gap(let records): "gap\t\(records)"
+        }
+    }
+
+    /// Whether a file that begins with this mark goes on where the one with `earlier` ended.
+    func follows(_ earlier: RecordingMark?) -> Bool {
+        guard case .file(let source, let venue, let run, let number) = self,
+            case .file(source, venue, run, let before)? = earlier
+        else { return false }
+        return number == before + 1
+    }
+}
+
+extension MarketStatus.Reason {
+    /// The reason of that name, as recordings write it; the connection's loss for any other.
+    init(recorded name: String) {
+        self = Self.allCases.first { $0.name == name } ?? .connectionLost
+    }
+}
