@@ -20,7 +20,15 @@ package func runCommand(_ console: Console) -> CommandStatus {
     switch request {
     case .serve(let options):
         return withUsableConfiguration(options.configuration, console) { configuration in
-            serve(configuration, options, console)
+            serve(configuration, options.configuration, console)
+        }
+    case .record(let options):
+        return withUsableConfiguration(options.configuration, console) { configuration in
+            record(configuration, options.configuration, console)
+        }
+    case .replay(let options):
+        return withUsableConfiguration(options.configuration, console) { configuration in
+            replay(configuration, options, console)
         }
     case .normalize(let options):
         return normalize(options, console)
@@ -95,7 +103,38 @@ private func withUsableConfiguration(
     }
 }
 
-// MARK: Call sites of the three long-running commands
+// MARK: Call sites of the long-running commands
+
+/// `market-hub record`: as `serve`, without clients.
+private func record(
+    _ effective: EffectiveConfiguration,
+    _ options: ConfigurationOptions,
+    _ console: Console
+) -> CommandStatus {
+    guard effective.values.record.isEnabled else {
+        console.complain("record: no directory to record into; give --directory DIRECTORY")
+        return .wrongUsage
+    }
+    guard !effective.values.sources.venues.isEmpty || effective.values.sources.tcp.enabled else {
+        console.complain("record: nothing to record; name sources.venues or set sources.tcp.enabled=true")
+        return .wrongUsage
+    }
+    return serve(effective, options, for: .record, console)
+}
+
+/// `market-hub replay`: as `serve`, with recordings instead of the configured sources.
+private func replay(
+    _ effective: EffectiveConfiguration,
+    _ options: ReplayOptions,
+    _ console: Console
+) -> CommandStatus {
+    do throws(Replay.Refusal) {
+        return serve(effective, options.configuration, for: .replay(try Replay(options)), console)
+    } catch {
+        console.complain("replay: \(error.message)")
+        return .wrongUsage
+    }
+}
 
 /// `market-hub normalize`: rows on stdout, complaints on stderr.
 private func normalize(_ options: NormalizeOptions, _ console: Console) -> CommandStatus {

@@ -25,7 +25,7 @@ package struct CommandDescription: Sendable {
 
     /// Every command, in the order `help` lists them.
     package static let all: [CommandDescription] = [
-        serve, normalize, venue, configCheck, configPrint, configSchema, version, help,
+        serve, record, replay, normalize, venue, configCheck, configPrint, configSchema, version, help,
     ]
 
     private static let configuration = [
@@ -57,6 +57,68 @@ package struct CommandDescription: Sendable {
         ]
     )
 
+    package static let record = CommandDescription(
+        name: "record",
+        summary: "write the raw traffic of live venues and of the TCP feed to files",
+        details: """
+            Connects to the configured venues, and listens for the TCP feed, as serve does; clients are not served. One
+            series of files per source goes to the directory, in the capture format, packed block by block: a kill loses
+            what came in the last second at most. Files are divided by size and age, the oldest go when the directory
+            has its most (see record.* in config print --docs). serve records too when record.directory is set.
+            """,
+        options: configuration + [
+            OptionDescription(
+                name: "--directory",
+                valueName: "DIRECTORY",
+                help: "where recordings go; the same as --set record.directory=DIRECTORY"
+            )
+        ],
+        examples: [
+            "market-hub record --config Config/market-hub.json5 --directory recordings",
+            "market-hub record --config my.json5 --directory recordings --set record.diskBytesMost=100000000000",
+        ]
+    )
+
+    package static let replay = CommandDescription(
+        name: "replay",
+        summary: "play recordings to subscribers, at any speed and from any point",
+        details: """
+            Serves clients as serve does, with recordings instead of the configured sources. Files of one series are
+            played in their order; several sources are played together, by their times. With --seek everything before
+            that point is taken silently: clients find the books as they were, and hear only what follows. Where it is
+            and when it ends is in the log; at the end the hub goes on serving until SIGTERM.
+            """,
+        operandName: "FILE",
+        options: configuration + [
+            OptionDescription(
+                name: "--speed",
+                valueName: "FACTOR",
+                help: "1 as recorded, 10 ten times that, max as fast as it goes (default: 1)"
+            ),
+            OptionDescription(name: "--loop", help: "begin again at the end"),
+            OptionDescription(
+                name: "--seek",
+                valueName: "POINT",
+                help: "begin there: a time (2026-01-31T12:00:00Z) or an offset from the first record (+1h30m, +2.5s)"
+            ),
+            OptionDescription(name: "--until", valueName: "POINT", help: "end there; as --seek"),
+            OptionDescription(
+                name: "--venue",
+                valueName: "VENUE",
+                help: "whose traffic it is, where the files do not say; of several only this one's"
+            ),
+            OptionDescription(
+                name: "--instruments",
+                valueName: "FILE",
+                help: "the venue's instrument list; without it scales are inferred from the digits"
+            ),
+        ],
+        examples: [
+            "market-hub replay recordings --speed 10",
+            "market-hub replay kraken-*.cap.gz --seek +30m --until +45m --speed max --set listen.port=9000",
+        ]
+    )
+
     package static let normalize = CommandDescription(
         name: "normalize",
         summary: "turn recorded venue traffic into normalized JSON lines",
@@ -69,7 +131,7 @@ package struct CommandDescription: Sendable {
             OptionDescription(
                 name: "--venue",
                 valueName: "VENUE",
-                help: "whose traffic it is (needed): \(VenueConfiguration.known.joined(separator: ", "))"
+                help: "whose traffic it is (needed): \(RecordedTraffic.venues.joined(separator: ", "))"
             ),
             OptionDescription(
                 name: "--instruments",

@@ -54,6 +54,11 @@ package enum CommandLineParser {
         case CommandDescription.serve.name: return .serve(ServeOptions(configuration: configuration))
         case CommandDescription.normalize.name: return .normalize(try normalizeOptions(words))
         case CommandDescription.venue.name: return .venue(try venueOptions(words))
+        case CommandDescription.record.name:
+            var recording = configuration
+            if let directory = words["--directory"] { recording.assignments.append("record.directory=\(directory)") }
+            return .record(ServeOptions(configuration: recording))
+        case CommandDescription.replay.name: return .replay(try replayOptions(words, configuration))
         case CommandDescription.configCheck.name: return .checkConfiguration(configuration)
         case CommandDescription.configPrint.name:
             return .printConfiguration(configuration, isDocumented: words.has("--docs"))
@@ -66,7 +71,7 @@ package enum CommandLineParser {
     private static func normalizeOptions(_ words: ParsedWords) throws(UsageError) -> NormalizeOptions {
         var options = NormalizeOptions()
         options.venue = try words.needed("--venue")
-        let known = VenueConfiguration.known
+        let known = RecordedTraffic.venues
         guard known.contains(options.venue) else {
             throw words.badValue("--venue", "one of \(known.joined(separator: ", "))")
         }
@@ -86,6 +91,43 @@ package enum CommandLineParser {
         options.isStrict = words.has("--strict")
         options.files = words.operands
         return options
+    }
+
+    private static func replayOptions(
+        _ words: ParsedWords,
+        _ configuration: ConfigurationOptions
+    ) throws(UsageError) -> ReplayOptions {
+        var options = ReplayOptions()
+        options.configuration = configuration
+        options.paths = words.operands
+        let known = RecordedTraffic.venues
+        if let venue = words["--venue"] {
+            guard known.contains(venue) else {
+                throw words.badValue("--venue", "one of \(known.joined(separator: ", "))")
+            }
+            options.venue = venue
+        }
+        options.instrumentsPath = words["--instruments"]
+        if let speed = words["--speed"], speed != "max" {
+            guard let factor = Double(speed), factor > 0, factor <= 1_000_000 else {
+                throw words.badValue("--speed", "a number above 0 to 1000000, or max")
+            }
+            options.speedFactor = factor
+        } else if words.has("--speed") {
+            options.speedFactor = 0
+        }
+        options.isLooping = words.has("--loop")
+        options.seek = try point("--seek", words)
+        options.until = try point("--until", words)
+        return options
+    }
+
+    private static func point(_ name: String, _ words: ParsedWords) throws(UsageError) -> ReplayPoint? {
+        guard let text = words[name] else { return nil }
+        guard let point = ReplayPoint(text) else {
+            throw words.badValue(name, "a time such as 2026-01-31T12:00:00Z, or an offset such as +1h30m or +2.5s")
+        }
+        return point
     }
 
     private static func venueOptions(_ words: ParsedWords) throws(UsageError) -> VenueOptions {

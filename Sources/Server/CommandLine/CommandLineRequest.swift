@@ -3,6 +3,8 @@ package enum CommandLineRequest: Hashable, Sendable {
     case serve(ServeOptions)
     case normalize(NormalizeOptions)
     case venue(VenueOptions)
+    case record(ServeOptions)
+    case replay(ReplayOptions)
     case checkConfiguration(ConfigurationOptions)
     case printConfiguration(ConfigurationOptions, isDocumented: Bool)
     case printSchema

@@ -11,6 +11,7 @@ package struct Configuration: ConfigurationSection {
     package var sources = SourcesConfiguration()
     package var feedOut = FeedOutConfiguration()
     package var candles = CandlesConfiguration()
+    package var record = RecordConfiguration()
     package var web = WebConfiguration()
     package var logging = LoggingConfiguration()
     package var diagnostics = DiagnosticsConfiguration()
@@ -35,6 +36,7 @@ package struct Configuration: ConfigurationSection {
             "Where other hubs and programs read what this hub hears."
         ),
         ConfigurationKey("candles", .section(CandlesConfiguration.self), "Past candles and where they are kept."),
+        ConfigurationKey("record", .section(RecordConfiguration.self), "Raw traffic of the sources, kept in files."),
         ConfigurationKey("web", .section(WebConfiguration.self), "The web page."),
         ConfigurationKey("logging", .section(LoggingConfiguration.self), "JSON lines on stderr."),
         ConfigurationKey("diagnostics", .section(DiagnosticsConfiguration.self), "How the hub watches itself."),
@@ -53,6 +55,7 @@ package struct Configuration: ConfigurationSection {
         ask(feed, "feed")
         ask(sources, "sources")
         ask(feedOut, "feedOut")
+        ask(record, "record")
         ask(web, "web")
         ask(logging, "logging")
         ask(diagnostics, "diagnostics")

@@ -280,6 +280,49 @@ extension MetricFamily {
     )
 }
 
+// MARK: The recorder
+
+extension MetricFamily {
+    package static let recorderRecords = MetricFamily(
+        "market_hub_recorder_records_total",
+        .counter,
+        "Records of raw traffic written to files.",
+        labels: ["source"]
+    )
+    package static let recorderBytes = MetricFamily(
+        "market_hub_recorder_written_bytes_total",
+        .counter,
+        "Bytes written to recordings, packed.",
+        labels: ["source"]
+    )
+    package static let recorderLost = MetricFamily(
+        "market_hub_recorder_left_out_total",
+        .counter,
+        "Records that no file holds, because the ring was full or the disk took nothing.",
+        labels: ["source", "reason"]
+    )
+    package static let recorderFailures = MetricFamily(
+        "market_hub_recorder_failures_total",
+        .counter,
+        "Times that the disk began to fail the recorder."
+    )
+    package static let recorderFailing = MetricFamily(
+        "market_hub_recorder_failing",
+        .gauge,
+        "1 while the disk takes no recording."
+    )
+    package static let recorderDiskBytes = MetricFamily(
+        "market_hub_recorder_disk_bytes",
+        .gauge,
+        "Bytes of all recordings in the directory."
+    )
+    package static let recorderFilesRemoved = MetricFamily(
+        "market_hub_recorder_files_removed_total",
+        .counter,
+        "Finished recordings removed to keep to the bound."
+    )
+}
+
 // MARK: The process
 
 extension MetricFamily {
@@ -329,6 +372,8 @@ extension MetricFamily {
         feedMissedTrades, feedStaleBooks,
         feedLastEvent, feedClockAhead, feedInstruments, ringDrops,
         candleLateTrades, candleDisbelievedTimes, candleBytes, candlesLost, indexSources,
+        recorderRecords, recorderBytes, recorderLost, recorderFailures, recorderFailing, recorderDiskBytes,
+        recorderFilesRemoved,
         logDrops, metricsOverflow, buildInfo,
         residentBytes, virtualBytes, openDescriptors, descriptorsMost, threads, startTime, processorSeconds,
     ]

@@ -10,14 +10,26 @@ enum StartError: Error {
     case transport(TransportError)
     case page(WebPage.Problem)
     case source(String)
+    case recorder(RecordingDirectory.Refusal)
 
     var message: String {
         switch self {
         case .transport(let error): error.advice
         case .page(let problem): problem.description
         case .source(let text): text
+        case .recorder(let refusal): refusal.message
         }
     }
+}
+
+/// What a process with a hub in it is for.
+enum HubPurpose {
+    /// Everything the configuration says.
+    case serve
+    /// Only the sources and the recorder, and the listener for operators.
+    case record
+    /// Recordings instead of the configured sources, for clients as ever.
+    case replay(Replay)
 }
 
 /// One running hub: its threads, what they share, and the order in which they begin and end.
@@ -42,10 +54,18 @@ final class MarketHubServer {
     /// Nil where candles are kept in memory only.
     private let candleThread: CandleThread?
     private let page: WebPage
+    private let purpose: HubPurpose
+    private let recorder: Recorder?
 
     /// Makes every loop and listener; nothing is served before ``start()``.
-    init(_ configuration: Configuration, log: Log, clock: HubClock) throws(StartError) {
+    init(
+        _ configuration: Configuration,
+        for purpose: HubPurpose = .serve,
+        log: Log,
+        clock: HubClock
+    ) throws(StartError) {
         self.configuration = configuration
+        self.purpose = purpose
         self.log = log
         self.clock = clock
         health = HealthState(stallMs: configuration.diagnostics.loopStallMs)
@@ -59,6 +79,16 @@ final class MarketHubServer {
         (candles, candleThread) = Self.openCandles(configuration, log: log, nowNs: clock.nowNs)
         registry.read(.candleBytes) { [candles] in Double(candles.byteCount) }
         registry.read(.candlesLost) { [candles] in Double(candles.lostCount) }
+        do throws(RecordingDirectory.Refusal) {
+            recorder =
+                switch purpose {
+                case .serve where configuration.record.isEnabled, .record:
+                    try Recorder(configuration.record, clock: clock, registry: registry, log: log)
+                case .serve, .replay: nil
+                }
+        } catch {
+            throw .recorder(error)
+        }
         ProcessMetrics.register(in: registry, version: marketHubVersion)
         registry.read(.logDrops) { [log] in Double(log.droppedCount) }
         do throws(TransportError) {
@@ -73,7 +103,7 @@ final class MarketHubServer {
 
     private func makeLoops() throws(TransportError) {
         let descriptors = raiseDescriptorLimit()
-        let loopCount = configuration.transport.ioLoops > 0 ? configuration.transport.ioLoops : max(1, coreCount() - 1)
+        let loopCount = loopCount()
         // Descriptors that no client may take: listeners, loops, venues, files, and room for refusals.
         let reserve = 128 + 16 * loopCount
         let wanted = configuration.listen.connectionsMost
@@ -113,6 +143,12 @@ final class MarketHubServer {
         try listen()
     }
 
+    /// Threads that serve clients; a recorder has none but operators.
+    private func loopCount() -> Int {
+        if case .record = purpose { return 1 }
+        return configuration.transport.ioLoops > 0 ? configuration.transport.ioLoops : max(1, coreCount() - 1)
+    }
+
     private func makeClientLoop(_ index: Int, epoch: UInt64) -> ClientLoop {
         let transport = configuration.transport
         let classes = ClientLoop.SocketClasses(
@@ -150,13 +186,24 @@ final class MarketHubServer {
     }
 
     private func makeSources() -> [any MarketSource] {
+        if case .replay(let replay) = purpose { return replay.makeSources() }
         var sources: [any MarketSource] = []
-        if configuration.sources.synthetic.enabled { sources.append(SyntheticSource(configuration.sources.synthetic)) }
-        if !configuration.sources.capture.files.isEmpty, let capture = CaptureSource(configuration.sources.capture) {
-            sources.append(capture)
+        if case .serve = purpose {
+            if configuration.sources.synthetic.enabled {
+                sources.append(SyntheticSource(configuration.sources.synthetic))
+            }
+            if !configuration.sources.capture.files.isEmpty, let capture = CaptureSource(configuration.sources.capture)
+            {
+                sources.append(capture)
+            }
         }
-        sources += configuration.sources.venues.compactMap(VenueSource.init)
-        if configuration.sources.tcp.enabled { sources.append(TCPSource(configuration.sources.tcp)) }
+        sources += configuration.sources.venues.compactMap { venue in
+            VenueSource(venue, tap: recorder?.tap(venue.venue, venue: venue.venue) ?? .none)
+        }
+        if configuration.sources.tcp.enabled {
+            let tap = recorder?.tap(LineFeed.venue, venue: LineFeed.venue) ?? .none
+            sources.append(TCPSource(configuration.sources.tcp, tap: tap))
+        }
         sources += configuration.sources.feeds.compactMap(FeedClientSource.init)
         if !configuration.sources.indexes.isEmpty {
             sources.append(IndexSource(configuration.sources.indexes, board: indexes, registry: registry))
@@ -178,8 +225,11 @@ final class MarketHubServer {
         )
         web.headerTimeoutSeconds = configuration.transport.headerTimeoutSeconds
         web.subprotocols = [HTTPRoutes.legacySubprotocol, HTTPRoutes.enhancedSubprotocol]
-        for loop in loops { web.port = try loop.listen(web) }
-        listeners.append(("web", address(web.host, web.port)))
+        let hasClients = if case .record = purpose { false } else { true }
+        if hasClients {
+            for loop in loops { web.port = try loop.listen(web) }
+            listeners.append(("web", address(web.host, web.port)))
+        }
         if let first = loops.first {
             let admin = ListenerSettings(
                 host: configuration.admin.host,
@@ -242,6 +292,7 @@ final class MarketHubServer {
         guard let feedLoop, let feed else { return }
         health.setPhase(.serving)
         candleThread?.start()
+        recorder?.start()
         // Before any thread runs, so that the first client finds the instruments that are known from the start.
         feed.start(on: feedLoop)
         for loop in loops {
@@ -264,6 +315,8 @@ final class MarketHubServer {
         // No thread touches the feed any more.
         feed?.publisher.showCandles()
         candleThread?.stop()
+        // Behind the feed thread, so that its last records are in the last file.
+        recorder?.stop()
     }
 
     /// Takes over what can be changed while running.

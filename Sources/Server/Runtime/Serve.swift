@@ -4,7 +4,12 @@ import Transport
 /// `market-hub serve`: runs until SIGTERM or SIGINT, reads its configuration again on SIGHUP.
 ///
 /// Signals are blocked in every thread and read here alone.
-func serve(_ effective: EffectiveConfiguration, _ options: ServeOptions, _ console: Console) -> CommandStatus {
+func serve(
+    _ effective: EffectiveConfiguration,
+    _ options: ConfigurationOptions,
+    for purpose: HubPurpose = .serve,
+    _ console: Console
+) -> CommandStatus {
     let signals = blockSignals()
     let clock = HubClock()
     let logging = effective.values.logging
@@ -14,7 +19,7 @@ func serve(_ effective: EffectiveConfiguration, _ options: ServeOptions, _ conso
     defer { log.close() }
     let server: MarketHubServer
     do throws(StartError) {
-        server = try MarketHubServer(effective.values, log: log, clock: clock)
+        server = try MarketHubServer(effective.values, for: purpose, log: log, clock: clock)
     } catch {
         console.complain(error.message)
         return .wrongUsage
@@ -51,14 +56,14 @@ private func readyLine(_ listeners: [(name: String, address: String)]) -> String
 
 private func reload(
     _ running: EffectiveConfiguration,
-    _ options: ServeOptions,
+    _ options: ConfigurationOptions,
     _ console: Console,
     _ server: MarketHubServer,
     _ log: Log
 ) -> EffectiveConfiguration {
     let read: EffectiveConfiguration
     do throws(ConfigurationError) {
-        read = try loadConfiguration(options.configuration, console)
+        read = try loadConfiguration(options, console)
     } catch {
         for fault in error.faults { log.error("reload-failed", ["problem": .text(fault.description)]) }
         return running

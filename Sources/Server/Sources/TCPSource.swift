@@ -13,14 +13,16 @@ package final class TCPSource: MarketSource {
     private let room = FeedRoom(name: "tcp")
     private var peers: [ConnectionID: FeedPeer] = [:]
     private var peerCount: UInt32 = 0
+    private let tap: RecordingTap
     /// Connections that are not read from, because the loops have enough to do.
     private var paused: [ConnectionID] = []
     private static let pauseNs: UInt64 = 1_000_000
     /// How often whoever introduced itself hears from us.
     private static let heartbeatMs: UInt64 = 5_000
 
-    package init(_ configuration: TCPSourceConfiguration) {
+    package init(_ configuration: TCPSourceConfiguration, tap: RecordingTap = .none) {
         self.configuration = configuration
+        self.tap = tap
         // This machine is always allowed.
         allowed = (configuration.allowed + ["127.0.0.0/8", "::1"]).compactMap(AddressRange.init)
     }
@@ -52,6 +54,7 @@ package final class TCPSource: MarketSource {
             settings: settings,
             messagesPerSecondMost: configuration.messagesPerSecondMost
         )
+        tap.opened("tcp://\(peerAddress)", connection: peerCount, atNs: feed.clock.nowNs)
         feed.log.info("tcp-feed-opened", ["peer": .text(peerAddress)])
     }
 
@@ -59,7 +62,9 @@ package final class TCPSource: MarketSource {
         guard let peer = peers[connection] else { return }
         var table = feed.publisher.table
         var seat = room.seat(of: peer.number, on: feed)
-        let verdict = peer.receive(bytes, atNs: feed.clock.nowNs, table: &table, into: &seat)
+        let now = feed.clock.nowNs
+        tap.received(bytes, isText: false, connection: peer.number, atNs: now)
+        let verdict = peer.receive(bytes, atNs: now, table: &table, into: &seat)
         feed.metrics.count(badLines: verdict.refusals.count, venue: name)
         for refusal in verdict.refusals {
             feed.log.warning(
@@ -89,6 +94,7 @@ package final class TCPSource: MarketSource {
     package func rawClosed(_ connection: ConnectionID, on feed: FeedLoop) {
         guard let peer = peers.removeValue(forKey: connection) else { return }
         paused.removeAll { $0 == connection }
+        tap.lost(.connectionLost, connection: peer.number, atNs: feed.clock.nowNs)
         room.closed(peer.number, reason: .connectionLost, on: feed)
         feed.log.info("tcp-feed-closed", ["peer": .text(peer.address), "lines": .count(peer.messageCount)])
     }

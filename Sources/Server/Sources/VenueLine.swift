@@ -19,6 +19,11 @@ final class VenueLine: WebSocketClientHandler {
     private unowned let source: VenueSource
     private weak var feedLoop: FeedLoop?
     private let sink: LineSink
+    private let tap: RecordingTap
+    /// What recordings call the connection.
+    private let recorded: UInt32
+    /// The venue's own address of the connection, as recordings name it.
+    private var url = ""
     private var socket: ClientID?
     private var timer: LoopTimer?
     /// Connections tried so far.
@@ -46,6 +51,8 @@ final class VenueLine: WebSocketClientHandler {
         configuration = source.configuration
         name = source.lineName(number)
         sink = LineSink(number, source, feedLoop)
+        tap = source.tap
+        recorded = UInt32(number) + 1
     }
 
     func start() {
@@ -91,6 +98,7 @@ final class VenueLine: WebSocketClientHandler {
 
     func opened(_ socket: ClientID, on loop: IOLoop) {
         guard socket == self.socket else { return }
+        if let feedLoop { tap.opened(url, connection: recorded, atNs: feedLoop.clock.nowNs) }
         feedLoop?.log.info("venue-connected", ["venue": .text(name)])
         handle(.connected)
     }
@@ -105,6 +113,8 @@ final class VenueLine: WebSocketClientHandler {
         handle(.heard)
         // It may have been the moment to leave this connection.
         guard socket == self.socket else { return }
+        let now = feedLoop.clock.nowNs
+        tap.received(message, isText: isText, connection: recorded, atNs: now)
         var table = feedLoop.publisher.table
         var actions: [FeedAction] = []
         do throws(FrameFault) {
@@ -112,7 +122,7 @@ final class VenueLine: WebSocketClientHandler {
                 try feed.receive(
                     message,
                     connection: Self.connection,
-                    atNs: feedLoop.clock.nowNs,
+                    atNs: now,
                     instruments: &table,
                     actions: &actions,
                     into: &sink
@@ -205,9 +215,9 @@ final class VenueLine: WebSocketClientHandler {
         case .lost(let reason):
             wantsSuccessor = false
             feedLoop.log.warning("venue-books-lost", ["venue": .text(name), "reason": "\(reason)"])
-            use { feed, sink in
-                feed.disconnected(Self.connection, reason: reason, atNs: feedLoop.clock.nowNs, into: &sink)
-            }
+            let now = feedLoop.clock.nowNs
+            tap.lost(reason, connection: recorded, atNs: now)
+            use { feed, sink in feed.disconnected(Self.connection, reason: reason, atNs: now, into: &sink) }
             source.lost(number)
         case .wait(let untilNs):
             timer?.cancel()
@@ -219,11 +229,15 @@ final class VenueLine: WebSocketClientHandler {
     /// Hands texts over in order until the socket takes no more.
     private func sendUnsent(on feedLoop: FeedLoop) {
         guard let socket, let loop = feedLoop.loop else { return }
-        while let text = unsent.first, loop.send(text: text, to: socket) != .refused { unsent.removeFirst() }
+        while let text = unsent.first, loop.send(text: text, to: socket) != .refused {
+            tap.sent(text, connection: recorded, atNs: feedLoop.clock.nowNs)
+            unsent.removeFirst()
+        }
     }
 
     private func connect(_ url: String, on feedLoop: FeedLoop) {
         state = .connecting
+        self.url = url
         guard let address = WebAddress(url)?.moved(to: WebAddress(configuration.url)) else {
             state = .failed(reason: "\(url) is no address")
             return
@@ -304,12 +318,12 @@ final class VenueLine: WebSocketClientHandler {
             feedLoop.loop?.fetch(fetch) { [weak self] result in
                 // An answer for a connection that is gone would not fit the new one's updates.
                 guard let self, socket == asked else { return }
-                fetched(result, rawSymbol)
+                fetched(result, url, rawSymbol)
             }
         }
     }
 
-    private func fetched(_ result: Result<HTTPFetchReply, ClientFailure>, _ rawSymbol: String) {
+    private func fetched(_ result: Result<HTTPFetchReply, ClientFailure>, _ url: String, _ rawSymbol: String) {
         guard let feedLoop else { return }
         guard case .success(let reply) = result, reply.status == 200 else {
             feedLoop.log.warning(
@@ -318,6 +332,8 @@ final class VenueLine: WebSocketClientHandler {
             )
             return handle(Self.failure(result, rawSymbol))
         }
+        let now = feedLoop.clock.nowNs
+        reply.body.withUnsafeBytes { tap.answered(url, body: $0, atNs: now) }
         var table = feedLoop.publisher.table
         var actions: [FeedAction] = []
         var isUsed = true
@@ -329,7 +345,7 @@ final class VenueLine: WebSocketClientHandler {
                             body,
                             rawSymbol: rawSymbol,
                             connection: Self.connection,
-                            atNs: feedLoop.clock.nowNs,
+                            atNs: now,
                             instruments: &table,
                             actions: &actions,
                             into: &sink

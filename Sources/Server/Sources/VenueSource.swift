@@ -8,6 +8,7 @@ import Transport
 package final class VenueSource: MarketSource {
     package let name: String
     let configuration: VenueConfiguration
+    let tap: RecordingTap
 
     private let dialect: any VenueDialect
     private let subscription: VenueSubscription
@@ -28,9 +29,10 @@ package final class VenueSource: MarketSource {
     private static let successorMostNs: Int64 = 120_000_000_000
 
     /// Nil when the venue is not known.
-    package init?(_ configuration: VenueConfiguration) {
+    package init?(_ configuration: VenueConfiguration, tap: RecordingTap = .none) {
         guard let dialect = Venues.dialect(of: configuration.venue) else { return nil }
         self.configuration = configuration
+        self.tap = tap
         self.dialect = dialect
         name = "venue \(configuration.venue)"
         let named = configuration.channels.compactMap(VenueChannel.init(rawValue:))
