@@ -86,7 +86,7 @@ struct CommandTests {
                 "serve --config bad",
                 [
                     "bad:1:2: unknown key x; known here are listen, admin, tls, transport, hub, feed, "
-                        + "sources, feedOut, candles, web, logging, diagnostics"
+                        + "sources, feedOut, candles, record, web, logging, diagnostics"
                 ]
             ),
             ("sevre", ["unknown command \"sevre\"; did you mean serve?"]),

@@ -73,6 +73,9 @@ package final class Recorder {
         }
     }
 
+    /// Ends the recording, before the sources' connections are closed: that is our doing, and says nothing of the venues.
+    package func close() { inlet.close() }
+
     /// Writes what is in the ring and finishes all files; nobody may use a tap any more.
     package func stop() {
         isStopping.store(true, ordering: .releasing)

@@ -63,6 +63,8 @@ final class RecordingInlet {
     let ring: RecordRing
     /// Records left out since the last one that went through, by source.
     private var missing: [Int] = []
+    /// Whether the recording has ended: what comes from now on is none of it, and not missing from it either.
+    private let isClosed = Atomic<Bool>(false)
     /// What was left out since the start, by source; read by the recorder's thread.
     let lostCounts: [Atomic<Int>.Box]
 
@@ -71,6 +73,9 @@ final class RecordingInlet {
         missing = Array(repeating: 0, count: sourcesMost)
         lostCounts = (0..<sourcesMost).map { _ in Atomic<Int>.Box() }
     }
+
+    /// Takes nothing any more; from any thread.
+    func close() { isClosed.store(true, ordering: .relaxed) }
 
     fileprivate func push(_ head: RecordHead, _ text: String) {
         var text = text
@@ -82,6 +87,7 @@ final class RecordingInlet {
         _ first: UnsafeRawBufferPointer,
         _ second: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
     ) {
+        guard !isClosed.load(ordering: .relaxed) else { return }
         let source = Int(head.source)
         guard first.count + second.count <= Self.payloadBytesMost, tellOfMissing(source, atNs: head.receivedNs),
             ring.push(head, first, second)

@@ -308,6 +308,7 @@ final class MarketHubServer {
     /// Ends everything in order: sources first, then clients with 1001; returns when every thread has ended.
     func stop() {
         health.setPhase(.draining)
+        recorder?.close()
         feedLoop?.requestStop()
         for loop in loops { loop.requestStop() }
         for thread in threads { thread.join() }

@@ -20,6 +20,8 @@ package final class CaptureSource: MarketSource {
     private var counted = VenueFeed.Counters()
     /// A line that is not due yet.
     private var waiting: (line: [UInt8], receivedNs: Int64)?
+    /// The time of the record that is played next; the last of all times when none is.
+    private(set) var nextNs = Int64.max
     private var linesPlayed = 0
     private var sweepsSinceTold = 0
     /// When this round's search for its beginning began, monotonic.
@@ -109,7 +111,7 @@ package final class CaptureSource: MarketSource {
         if clock.seekNs != nil { feedLoop.publisher.mute() }
         guard openFile(on: feedLoop) else { return }
         // In a turn of its own: a round that ends at once must not begin the next one within itself.
-        pause(0, on: feedLoop)
+        pause(ReplayClock.turnNs, on: feedLoop)
     }
 
     private func openFile(on feedLoop: FeedLoop) -> Bool {
@@ -127,6 +129,7 @@ package final class CaptureSource: MarketSource {
         let isSeeking = phase == .idle || phase == .seeking
         state = .failed(reason: problem)
         phase = .ended
+        nextNs = .max
         reader = nil
         feedLoop.log.error("capture-failed", ["venue": .text(configuration.venue), "problem": .text(problem)])
         clock.failed(whileSeeking: isSeeking, on: feedLoop)
@@ -137,6 +140,7 @@ package final class CaptureSource: MarketSource {
         waiting = nil
         traffic.end(into: &feedLoop.publisher)
         phase = .ended
+        nextNs = .max
         tell("replay-ended", on: feedLoop)
         if !clock.isLooping {
             state = .finished
@@ -174,7 +178,7 @@ package final class CaptureSource: MarketSource {
             guard phase == .seeking || phase == .playing else { return }
             if phase == .playing, let next = waiting {
                 if let untilNs = clock.untilNs, next.receivedNs >= untilNs { return endRound(on: feedLoop) }
-                guard clock.isDue(next.receivedNs) else {
+                guard clock.isDue(next.receivedNs, of: self) else {
                     return pause(clock.waitNs(for: next.receivedNs), on: feedLoop)
                 }
                 waiting = nil
@@ -187,7 +191,8 @@ package final class CaptureSource: MarketSource {
             }
             readLine(on: feedLoop)
         }
-        pause(0, on: feedLoop)
+        // Whom nobody hears no full ring makes wait.
+        pause(phase == .seeking ? ReplayClock.turnNs : 0, on: feedLoop)
     }
 
     /// Takes the next line of the files, or keeps it until it is due.
@@ -199,6 +204,7 @@ package final class CaptureSource: MarketSource {
                     _ = openFile(on: feedLoop)
                 } else if phase == .seeking {
                     reader = nil
+                    nextNs = .max
                     arrive(firstNs: nil, on: feedLoop)
                 } else {
                     endRound(on: feedLoop)
@@ -220,17 +226,20 @@ package final class CaptureSource: MarketSource {
     private func hold(_ text: UnsafeRawBufferPointer, on feedLoop: FeedLoop) {
         guard let receivedNs = (try? CaptureRecord(text))?.receivedNs else { return take(text, on: feedLoop) }
         if let untilNs = clock.untilNs, receivedNs >= untilNs, phase == .playing { return endRound(on: feedLoop) }
+        nextNs = receivedNs
         switch phase {
         case .seeking:
             guard receivedNs >= clock.seekNs ?? .min else { return take(text, on: feedLoop) }
             waiting = (Array(text), receivedNs)
             arrive(firstNs: receivedNs, on: feedLoop)
-        case .playing where !clock.isDue(receivedNs): waiting = (Array(text), receivedNs)
+        case .playing where !clock.isDue(receivedNs, of: self): waiting = (Array(text), receivedNs)
         case .idle, .arrived, .playing, .ended: take(text, on: feedLoop)
         }
     }
 
     private func pause(_ ns: UInt64, on feedLoop: FeedLoop) {
+        // One chain of turns, however many ways lead here.
+        timer?.cancel()
         timer = feedLoop.loop?.after(ns) { [weak self, weak feedLoop] in
             if let self, let feedLoop { play(on: feedLoop) }
         }

@@ -10,6 +10,8 @@ package final class ReplayClock {
     /// Records of then and later are not played.
     package let untilNs: Int64?
 
+    /// How long a source leaves the thread to others: a timer that is due at once would keep it for itself.
+    static let turnNs: UInt64 = 200_000
     private var sources: [CaptureSource] = []
     private var seekingCount = 0
     private var playingCount = 0
@@ -71,14 +73,19 @@ package final class ReplayClock {
 
     // MARK: Time
 
-    func isDue(_ receivedNs: Int64) -> Bool {
-        guard speedFactor > 0, let zeroNs else { return true }
+    /// At full speed a source waits for others that are behind, so that times run forth together.
+    func isDue(_ receivedNs: Int64, of source: CaptureSource) -> Bool {
+        guard speedFactor > 0 else {
+            return sources.count == 1 || sources.allSatisfy { $0 === source || $0.nextNs >= receivedNs }
+        }
+        guard let zeroNs else { return true }
         return Double(receivedNs &- zeroNs) <= Double(HubClock.monotonicNs - startedNs) * speedFactor
     }
 
     /// How long a record must wait still; at most an hour, because a damaged time may lie in any year.
     func waitNs(for receivedNs: Int64) -> UInt64 {
-        guard speedFactor > 0, let zeroNs else { return 0 }
+        // The other sources' turn, and that of the loops that take what was played.
+        guard speedFactor > 0, let zeroNs else { return Self.turnNs }
         let left = Double(receivedNs &- zeroNs) / speedFactor - Double(HubClock.monotonicNs - startedNs)
         return UInt64(min(max(0, left), 3_600e9))
     }

@@ -55,6 +55,31 @@ struct CommandLineParserTests {
         #expect(try Self.parse("venue --capture c \(line) \(faults)") == .venue(options))
     }
 
+    @Test("reads record, whose directory is a key of the configuration")
+    func record() throws {
+        var options = ServeOptions()
+        options.configuration.file = "f"
+        options.configuration.assignments = ["a.b=1", "record.directory=d"]
+        #expect(try Self.parse("record --directory d --set a.b=1 --config f") == .record(options))
+        #expect(try Self.parse("record") == .record(ServeOptions()))
+    }
+
+    @Test("reads replay with every option")
+    func replay() throws {
+        var options = ReplayOptions()
+        options.paths = ["a", "b"]
+        #expect(try Self.parse("replay a b") == .replay(options))
+        options.configuration.assignments = ["listen.port=0"]
+        (options.venue, options.instrumentsPath) = ("kraken", "i.json")
+        (options.speedFactor, options.isLooping) = (2.5, true)
+        (options.seek, options.until) = (.offset(90_000_000_000), .time(1_000_000_000))
+        let line = "--venue kraken --instruments i.json --speed 2.5 --loop --set listen.port=0"
+        #expect(try Self.parse("replay a \(line) --seek +1m30s --until 1970-01-01T00:00:01Z b") == .replay(options))
+        options = ReplayOptions()
+        (options.paths, options.speedFactor) = (["a"], 0)
+        #expect(try Self.parse("replay a --speed max") == .replay(options))
+    }
+
     @Test("reads version under both names", arguments: ["version", "--version"])
     func version(line: String) throws { #expect(try Self.parse(line) == .version) }
 
@@ -83,7 +108,7 @@ struct CommandLineParserTests {
             ("normalize --venue kraken", "normalize: no FILE given; see \"market-hub normalize --help\""),
             (
                 "normalize --venue krakn a",
-                "normalize: --venue must be one of \(VenueConfiguration.known.joined(separator: ", ")), not \"krakn\""
+                "normalize: --venue must be one of \(VenueConfiguration.known.joined(separator: ", ")), tcp, not \"krakn\""
             ),
             (
                 "normalize --venue kraken --emit trades, a",
@@ -97,6 +122,14 @@ struct CommandLineParserTests {
                 "normalize --venue kraken --book-depth -1 a",
                 "normalize: --book-depth must be a whole number from 0 to 1000000, not \"-1\""
             ),
+            ("replay", "replay: no FILE given; see \"market-hub replay --help\""),
+            ("replay a --speed 0", "replay: --speed must be a number above 0 to 1000000, or max, not \"0\""),
+            (
+                "replay a --seek 10",
+                "replay: --seek must be a time such as 2026-01-31T12:00:00Z, or an offset such as +1h30m or +2.5s, "
+                    + "not \"10\""
+            ),
+            ("record a", "record: unexpected \"a\"; see \"market-hub record --help\""),
             ("venue", "venue: --capture is missing; see \"market-hub venue --help\""),
             (
                 "venue --capture c --listen 8443",
