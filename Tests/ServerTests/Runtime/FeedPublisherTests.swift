@@ -77,6 +77,38 @@ struct FeedPublisherTests {
         #expect(trades.map(\.sequence) == [1, 2])
     }
 
+    @Test("lets nobody hear of what happens while it is muted, and states how things are then")
+    func mutes() {
+        let ring = EventRing(capacity: 65_536)
+        var publisher = publisher([FeedPublisher.Outlet(ring: ring) {}], knowing: "A", "B")
+        _ = ring.drain(most: .max) { _, _ in }
+        publisher.mute()
+        publisher.receive(trade(0, price: 10), levels: Span())
+        let (event, levels) = delta(0, price: 9, lots: 4)
+        publisher.receive(event, levels: levels.span)
+        publisher.endTurn(atNs: 1) { _ in OrderBook() }
+        #expect(drained(ring).isEmpty)
+        var book = OrderBook()
+        book.apply(levels[0])
+        publisher.unmute(atNs: 77) { _ in book }
+        let heard = drained(ring)
+        #expect(heard.allSatisfy { $0.instrument == InstrumentID(0) && $0.receivedNs == 77 })
+        #expect(heard.allSatisfy { $0.flags.isSuperset(of: [.gapBefore, .snapshot]) })
+        let kinds = heard.map { event in
+            switch event.payload {
+            case .status: "status"
+            case .bookSnapshot: "book"
+            case .ticker: "ticker"
+            case .trade, .quote, .candle, .bookDelta: "event"
+            }
+        }
+        #expect(kinds == ["status", "book", "ticker"])
+        #expect(publisher.droppedCount == 0, "nothing found a ring full")
+        // Numbers go on: a client sees that a trade is missing.
+        publisher.receive(trade(0, price: 11), levels: Span())
+        #expect(drained(ring).first?.sequence == 2)
+    }
+
     @Test("tells new instruments and new units ahead of the events that need them")
     func units() {
         let ring = EventRing(capacity: 65_536)
