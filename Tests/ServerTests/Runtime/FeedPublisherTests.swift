@@ -99,10 +99,11 @@ struct FeedPublisherTests {
             case .status: "status"
             case .bookSnapshot: "book"
             case .ticker: "ticker"
-            case .trade, .quote, .candle, .bookDelta: "event"
+            case .candle: "candle"
+            case .trade, .quote, .bookDelta: "event"
             }
         }
-        #expect(kinds == ["status", "book", "ticker"])
+        #expect(kinds == ["status", "book", "ticker"] + CandleInterval.allCases.map { _ in "candle" })
         #expect(publisher.droppedCount == 0, "nothing found a ring full")
         // Numbers go on: a client sees that a trade is missing.
         publisher.receive(trade(0, price: 11), levels: Span())
