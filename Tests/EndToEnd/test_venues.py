@@ -43,6 +43,11 @@ class Recording:
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
     trades: str = "trades.jsonl.gz"
     fault_line: int = 0
+    # The hub's names of what the golden files call otherwise.
+    names: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def ours(self, name: str) -> str:
+        return self.names.get(name, name)
 
     @property
     def folder(self) -> str:
@@ -65,6 +70,15 @@ SMALL = [
         fault_line=500,
     ),
     Recording("kraken", "kraken/kraken-A.cap.gz", "kraken", KRAKEN, 20, fault_line=1_200),
+    Recording(
+        "bitmex",
+        "bitmex/bitmex-A.cap.gz",
+        "bitmex",
+        ("XRPU21", "EOSUSDT", "BCHUSD", "MATICUSDT", "XBTUSD"),
+        20,
+        fault_line=900,
+        names={"XRP-BTC-21U24": "XRP-BTC-20210924"},
+    ),
 ]
 LARGE = [
     Recording(
@@ -328,7 +342,7 @@ def follow(
 def golden_books(captures: Path, one: Recording) -> dict[str, dict[str, Any]]:
     final = json.loads((captures / one.folder / "book_final.json").read_text())
     return {
-        symbol: {
+        one.ours(symbol): {
             "levels": book["levels"],
             **{side: [(Decimal(price), Decimal(size)) for price, size in book[side]] for side in ("bids", "asks")},
         }
@@ -341,7 +355,7 @@ def golden_trades(captures: Path, one: Recording) -> dict[tuple[str, str], list[
     golden: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
     with gzip.open(captures / one.folder / one.trades, "rt") as rows:
         for row in map(json.loads, rows):
-            name = row["symbol"] if "symbol" in row else row["raw_symbol"]
+            name = one.ours(row["symbol"]) if "symbol" in row else row["raw_symbol"]
             event_ms = row["ts_us"] // 1_000 if "ts_us" in row else row["ts_ms"]
             trade = (row["side"], Decimal(row["price"]), Decimal(row["qty"]), event_ms, row["id"])
             golden.setdefault((one.venue, name), []).append(trade)

@@ -84,6 +84,8 @@ def stream_of(venue: str, text: str) -> Stream | None:
         return None if channel in ("subscriptions", "error") else (channel, frame["product_id"])
     if venue == "kraken":
         return (frame[-2], frame[-1]) if isinstance(frame, list) else None
+    if venue == "bitmex":
+        return (frame["table"], frame["data"][0]["symbol"]) if "table" in frame else None
     symbol, channel = frame["stream"].split("@", 1)
     return channel, symbol
 
@@ -93,6 +95,9 @@ def wanted(venue: str, frame: dict[str, Any]) -> set[Stream]:
     if venue == "coinbase":
         assert set(frame) == {"type", "product_ids", "channels"}, frame
         return {(channel, product) for channel in frame["channels"] for product in frame["product_ids"]}
+    if venue == "bitmex":
+        assert set(frame) == {"op", "args"}, frame
+        return {(table, symbol) for table, symbol in (topic.split(":") for topic in frame["args"])}
     assert set(frame) == {"event", "pair", "subscription"}, frame
     subscription = dict(frame["subscription"])
     name = subscription.pop("name")
@@ -181,6 +186,8 @@ class VenuePlayer:
             if self.capture.venue == "kraken":
                 await socket.send('{"connectionID":1,"event":"systemStatus","status":"online","version":"1.8.3"}')
                 tasks.append(asyncio.create_task(self._heartbeats(socket, muted)))
+            if self.capture.venue == "bitmex":
+                await socket.send('{"info":"Welcome to the BitMEX Realtime API.","version":"1","limit":{"remaining":39}}')
             playing: dict[Stream, asyncio.Task[None]] = {}
             subscribed: set[Stream] = set()
             if self.capture.venue.startswith("binance"):
@@ -217,8 +224,10 @@ class VenuePlayer:
         playing: dict[Stream, asyncio.Task[None]],
         muted: asyncio.Event,
     ) -> None:
+        if text == "ping" and self.capture.venue == "bitmex":
+            return await socket.send("pong")
         frame = json.loads(text)
-        verb = frame.get("type") or frame.get("event")
+        verb = frame.get("type") or frame.get("event") or frame.get("op")
         if verb == "ping":
             return await socket.send(json.dumps({"event": "pong", **{key: frame[key] for key in frame if key == "reqid"}}))
         try:
@@ -244,6 +253,10 @@ class VenuePlayer:
             channels = {channel: [product for name, product in all_of if name == channel] for channel, _ in all_of}
             listed = [{"name": name, "product_ids": products} for name, products in channels.items()]
             return await socket.send(json.dumps({"type": "subscriptions", "channels": listed}))
+        if self.capture.venue == "bitmex":
+            for table, symbol in streams:
+                await socket.send(json.dumps({"success": True, verb: f"{table}:{symbol}"}))
+            return None
         for channel, pair in streams:
             name, _, depth = channel.partition("-")
             about = {"name": name} | ({"depth": int(depth)} if depth else {})

@@ -8,6 +8,7 @@ struct VenueListingTests {
         ("coinbase", "coinbase", "NMR-EUR NMR-EUR 4 3 1 1"), ("binance", "binance", "NKNUSDT NKN-USDT 4 0 1 1"),
         ("binance-usdm", "binance_futures", "BTCUSDT BTC-USDT-PERP 2 3 1 1"),
         ("kraken", "kraken", "ADA/XBT ADA-BTC 8 8 1 1"),
+        ("bitmex", "bitmex", "XBTUSD BTC-USD-PERP 1 0 5 100"),
     ]
 
     @Test(

@@ -1,3 +1,5 @@
+internal import Feeds
+
 /// Where market data comes from; any number at once.
 package struct SourcesConfiguration: ConfigurationSection {
     package var synthetic = SyntheticConfiguration()
@@ -87,7 +89,7 @@ package struct CaptureConfiguration: ConfigurationSection {
 /// One live venue.
 package struct VenueConfiguration: ConfigurationSection {
     /// The venues whose words are understood.
-    package static let known = ["coinbase", "binance", "binance-usdm", "kraken"]
+    package static let known = Venues.all.map(\.venue)
 
     package var venue = ""
     package var url = ""
