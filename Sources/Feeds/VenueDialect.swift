@@ -173,6 +173,10 @@ public enum Venues {
         BinanceDialect(market: .perpetual),
         KrakenDialect(),
         BitMEXDialect(),
+        BybitDialect(market: .spot),
+        BybitDialect(market: .linear),
+        BybitDialect(market: .inverse),
+        BybitV2Dialect(),
     ]
 
     /// The dialect of a venue by its name in configuration.

@@ -26,6 +26,7 @@ from hub import PROGRAM, ROOT, Hub
 from venue_player import Capture, Fault, VenuePlayer
 
 SECONDS_MOST = 30
+FIXTURES = ROOT / "Tests" / "Fixtures"
 HISTORIC = 64
 STATES = {1: "disconnected", 2: "connected", 3: "live", 4: "resyncing", 5: "stale", 6: "halted"}
 REASONS = {3: "checksum", 5: "silence", 6: "connection lost"}
@@ -52,7 +53,7 @@ class Recording:
     @property
     def folder(self) -> str:
         head, _, tail = self.path.rpartition("/")
-        return f"{head}/golden-{tail.removesuffix('.cap.gz')}"
+        return f"{head}/golden-{tail.partition('.')[0]}"
 
 
 KRAKEN = ("WAVES/EUR", "XMR/USD", "KSM/XBT", "GRT/ETH", "SC/EUR", "ETH/CHF", "OCEAN/XBT", "OMG/USD", "XBT/CHF", "ADA/XBT")
@@ -78,6 +79,25 @@ SMALL = [
         20,
         fault_line=900,
         names={"XRP-BTC-21U24": "XRP-BTC-20210924"},
+    ),
+    Recording(
+        "bybit-v2",
+        "bybit/bybit-A.cap.gz",
+        "bybit",
+        ("EOSUSD", "ETHUSDT", "LINKUSDT", "LTCUSDT", "XTZUSDT"),
+        20,
+        {"channels": ["trades", "book"]},
+        fault_line=1_200,
+    ),
+    # Made after the venue's pages, see Tests/Fixtures/make_bybit.py.
+    Recording(
+        "bybit-linear",
+        f"{FIXTURES}/bybit-linear.cap",
+        "",
+        ("BTCUSDT", "ETHUSDT"),
+        4,
+        trades="trades.jsonl",
+        fault_line=200,
     ),
 ]
 LARGE = [
@@ -234,7 +254,7 @@ class Stage:
         instrument = self.client.topics[push.topic].instrument
         if push.HasField("status"):
             change = (STATES[push.status.state], REASONS.get(push.status.reason, ""))
-            self.statuses.setdefault(instrument.symbol, []).append(change)
+            self.statuses.setdefault(f"{instrument.symbol}@{instrument.venue}", []).append(change)
             if push.status.HasField("instrument"):
                 self._learn(push.status.instrument)
         elif push.HasField("trade"):
@@ -318,7 +338,7 @@ def follow(
                         "restUrl": f"https://localhost:{played.rest_port}",
                         "caFile": str(authority.root),
                         "symbols": list(one.symbols),
-                        "instrumentsFile": str(captures / "instruments" / f"{one.instruments}.json"),
+                        "instrumentsFile": str(captures / "instruments" / f"{one.instruments}.json") if one.instruments else "",
                         **one.settings,
                         **settings,
                     }
@@ -340,9 +360,10 @@ def follow(
 
 
 def golden_books(captures: Path, one: Recording) -> dict[str, dict[str, Any]]:
+    """By the hub's names with the venue: several venues have the same symbol."""
     final = json.loads((captures / one.folder / "book_final.json").read_text())
     return {
-        one.ours(symbol): {
+        f"{one.ours(symbol)}@{one.venue}": {
             "levels": book["levels"],
             **{side: [(Decimal(price), Decimal(size)) for price, size in book[side]] for side in ("bids", "asks")},
         }
@@ -353,7 +374,8 @@ def golden_books(captures: Path, one: Recording) -> dict[str, dict[str, Any]]:
 def golden_trades(captures: Path, one: Recording) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
     """By venue and instrument: between instruments a pass of the hub keeps no order."""
     golden: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
-    with gzip.open(captures / one.folder / one.trades, "rt") as rows:
+    opened = gzip.open if one.trades.endswith(".gz") else open
+    with opened(captures / one.folder / one.trades, "rt") as rows:
         for row in map(json.loads, rows):
             name = one.ours(row["symbol"]) if "symbol" in row else row["raw_symbol"]
             event_ms = row["ts_us"] // 1_000 if "ts_us" in row else row["ts_ms"]

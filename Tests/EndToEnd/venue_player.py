@@ -51,7 +51,8 @@ class Capture:
 
     def __post_init__(self) -> None:
         first = last = 0
-        with gzip.open(self.path, "rt", encoding="utf-8") as lines:
+        opened = gzip.open if self.path.suffix == ".gz" else open
+        with opened(self.path, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 received_ns, _, kind, payload = line.rstrip("\n").split("\t", 3)
                 if kind == "S":
@@ -86,6 +87,8 @@ def stream_of(venue: str, text: str) -> Stream | None:
         return (frame[-2], frame[-1]) if isinstance(frame, list) else None
     if venue == "bitmex":
         return (frame["table"], frame["data"][0]["symbol"]) if "table" in frame else None
+    if venue.startswith("bybit"):
+        return tuple(frame["topic"].rsplit(".", 1)) if "topic" in frame else None
     symbol, channel = frame["stream"].split("@", 1)
     return channel, symbol
 
@@ -98,6 +101,9 @@ def wanted(venue: str, frame: dict[str, Any]) -> set[Stream]:
     if venue == "bitmex":
         assert set(frame) == {"op", "args"}, frame
         return {(table, symbol) for table, symbol in (topic.split(":") for topic in frame["args"])}
+    if venue.startswith("bybit"):
+        assert set(frame) == {"op", "args"} and len(frame["args"]) <= 10, frame
+        return {(channel, symbol) for channel, symbol in (topic.rsplit(".", 1) for topic in frame["args"])}
     assert set(frame) == {"event", "pair", "subscription"}, frame
     subscription = dict(frame["subscription"])
     name = subscription.pop("name")
@@ -228,6 +234,8 @@ class VenuePlayer:
             return await socket.send("pong")
         frame = json.loads(text)
         verb = frame.get("type") or frame.get("event") or frame.get("op")
+        if verb == "ping" and self.capture.venue.startswith("bybit"):
+            return await socket.send('{"success":true,"ret_msg":"pong","conn_id":"1","req_id":"","op":"ping"}')
         if verb == "ping":
             return await socket.send(json.dumps({"event": "pong", **{key: frame[key] for key in frame if key == "reqid"}}))
         try:
@@ -257,6 +265,13 @@ class VenuePlayer:
             for table, symbol in streams:
                 await socket.send(json.dumps({"success": True, verb: f"{table}:{symbol}"}))
             return None
+        if self.capture.venue == "bybit-v2":
+            topics = [f"{channel}.{symbol}" for channel, symbol in streams]
+            about = {"op": verb, "args": topics}
+            return await socket.send(json.dumps({"success": True, "ret_msg": "", "conn_id": "1", "request": about}))
+        if self.capture.venue.startswith("bybit"):
+            about = {"success": True, "ret_msg": verb, "conn_id": "1", "req_id": "", "op": verb}
+            return await socket.send(json.dumps(about))
         for channel, pair in streams:
             name, _, depth = channel.partition("-")
             about = {"name": name} | ({"depth": int(depth)} if depth else {})

@@ -49,6 +49,12 @@ struct Golden: Sendable, CustomTestStringConvertible {
             folder: "bitmex/golden-bitmex-A",
             names: ["XRP-BTC-21U24": "XRP-BTC-20210924"]
         ),
+        Golden(
+            venue: "bybit-v2",
+            capture: "bybit/bybit-A.cap.gz",
+            folder: "bybit/golden-bybit-A",
+            hasQuotes: false
+        ),
     ]
 
     func ours(_ symbol: String) -> String { names[symbol] ?? symbol }

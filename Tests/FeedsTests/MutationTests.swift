@@ -22,6 +22,7 @@ struct MutationTests {
         ("binance-usdm", "binance_futures/binance_futures-A.cap.gz"),
         ("kraken", "kraken/kraken-A.cap.gz"),
         ("bitmex", "bitmex/bitmex-A.cap.gz"),
+        ("bybit-v2", "bybit/bybit-A.cap.gz"),
     ]
 
     @Test("flipped, repeated, cut and swapped bytes never stop the feed", arguments: captures, [1, 2, 3])

@@ -9,6 +9,7 @@ struct VenueListingTests {
         ("binance-usdm", "binance_futures", "BTCUSDT BTC-USDT-PERP 2 3 1 1"),
         ("kraken", "kraken", "ADA/XBT ADA-BTC 8 8 1 1"),
         ("bitmex", "bitmex", "XBTUSD BTC-USD-PERP 1 0 5 100"),
+        ("bybit-v2", "bybit", "ETHUSDT ETH-USDT-PERP 2 2 5 1"),
     ]
 
     @Test(
