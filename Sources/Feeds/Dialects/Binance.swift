@@ -335,6 +335,7 @@ public struct BinanceDialect: VenueDialect {
         let text = scanner.text
         let none = FrameValue.none
         var (id, base, quote, contract, filters) = (none, none, none, none, none)
+        var (margin, delivery) = (none, none)
         var isMore = try scanner.beginObject()
         while isMore {
             let key = try scanner.key()
@@ -344,6 +345,8 @@ public struct BinanceDialect: VenueDialect {
             if key.equals("quoteAsset", in: text) { quote = value }
             if key.equals("contractType", in: text) { contract = value }
             if key.equals("filters", in: text) { filters = value }
+            if key.equals("marginAsset", in: text) { margin = value }
+            if key.equals("deliveryDate", in: text) { delivery = value }
             isMore = try scanner.nextMember()
         }
         guard id.isString(in: text), base.isString(in: text), quote.isString(in: text), filters.isPresent,
@@ -359,7 +362,19 @@ public struct BinanceDialect: VenueDialect {
             } else {
                 VenueSymbol(pair + "-20" + (rawSymbol.split(separator: "_").dropFirst().first ?? "0"), .future)
             }
-        return Instrument(venue: venue, rawSymbol: rawSymbol, symbol: symbol, tick: steps.tick, lot: steps.lot)
+        var instrument = Instrument(
+            venue: venue,
+            rawSymbol: rawSymbol,
+            symbol: symbol,
+            tick: steps.tick,
+            lot: steps.lot
+        )
+        instrument.terms.base = base.string(in: text)
+        instrument.terms.quote = quote.string(in: text)
+        instrument.terms.settle = margin.isString(in: text) ? margin.string(in: text) : instrument.terms.quote
+        // A perpetual contract's date is far in the future and means nothing.
+        if symbol.kind == .future { instrument.terms.expiryNs = try scanner.millisecondsNs(in: delivery) }
+        return instrument
     }
 
     /// `tickSize` and `stepSize` of an entry's filters.
