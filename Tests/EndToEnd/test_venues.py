@@ -12,6 +12,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from clients import Enhanced
+from clients import Enhanced, Legacy
 from hub import PROGRAM, ROOT, Hub
 from venue_player import Capture, Fault, VenuePlayer
 
@@ -442,3 +443,23 @@ def expect_recovery(stage: Stage, captures: Path, reason: str) -> None:
     for symbol in golden:
         states = stage.statuses[symbol]
         assert ("live", "") in states[states.index(lost) :], f"{symbol}: {states}"
+
+
+def test_instruments_go_by_the_venues_names_too_and_tell_what_they_are_made_of(follow: Callable[..., Stage]) -> None:
+    bitmex = next(one for one in SMALL if one.venue == "bitmex")
+    stage = follow("independent", [bitmex])
+    names = ("XBTUSD@bitmex", "XBTUSD", "BTC-USD-PERP", "BTC-USD-PERP@bitmex")
+    topics = stage.client.subscribe("ticker", *names)
+    assert {topic.instrument.raw_symbol for topic in topics} == {"XBTUSD"}
+    future = next(one for one in stage.client.ask(list={"pattern": "XRPU21"}).list.instruments)
+    assert (future.symbol, future.base_asset, future.quote_asset) == ("XRP-BTC-20210924", "XRP", "BTC")
+    assert (future.contract_size, future.expiry_ns) == ("1", 1_632_484_800_000_000_000)
+    with Legacy(stage.hub) as client:
+        answer = client.ask({"type": "subscribe", "channel": "ticker", "symbol": "XBTUSD@bitmex"}, "subscriptions")
+        assert answer["channels"][0]["symbols"] == ["XBTUSD@bitmex"]
+        assert client.until_type("ticker")["symbol"] == "BTC-USD-PERP"
+    with urllib.request.urlopen(stage.hub.page_url + "api/v1/markets") as response:
+        markets = {one["rawSymbol"]: one for one in json.load(response)["instruments"]}
+    perpetual = markets["XBTUSD"]
+    assert perpetual["inverse"] is True and perpetual["contractSize"] == "1" and perpetual["settle"] == "BTC"
+    assert markets["XRPU21"]["expiry"] == "2021-09-24T12:00:00.000000Z"
