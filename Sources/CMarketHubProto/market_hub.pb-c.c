@@ -2996,7 +2996,7 @@ const ProtobufCMessageDescriptor markethub__v2__list_result__descriptor =
   (ProtobufCMessageInit) markethub__v2__list_result__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__instrument__field_descriptors[9] =
+static const ProtobufCFieldDescriptor markethub__v2__instrument__field_descriptors[17] =
 {
   {
     "id",
@@ -3106,14 +3106,118 @@ static const ProtobufCFieldDescriptor markethub__v2__instrument__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "base_asset",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Instrument, base_asset),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quote_asset",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Instrument, quote_asset),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "settle_asset",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Instrument, settle_asset),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "contract_size",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Instrument, contract_size),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "inverse",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Instrument, inverse),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expiry_ns",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Instrument, expiry_ns),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "strike",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Instrument, strike),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "right",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Instrument, right),
+    &markethub__v2__option_right__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned markethub__v2__instrument__field_indices_by_name[] = {
+  9,   /* field[9] = base_asset */
+  12,   /* field[12] = contract_size */
+  14,   /* field[14] = expiry_ns */
   0,   /* field[0] = id */
+  13,   /* field[13] = inverse */
   4,   /* field[4] = kind */
   8,   /* field[8] = lot */
   5,   /* field[5] = price_scale */
   6,   /* field[6] = quantity_scale */
+  10,   /* field[10] = quote_asset */
   3,   /* field[3] = raw_symbol */
+  16,   /* field[16] = right */
+  11,   /* field[11] = settle_asset */
+  15,   /* field[15] = strike */
   1,   /* field[1] = symbol */
   7,   /* field[7] = tick */
   2,   /* field[2] = venue */
@@ -3121,7 +3225,7 @@ static const unsigned markethub__v2__instrument__field_indices_by_name[] = {
 static const ProtobufCIntRange markethub__v2__instrument__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 17 }
 };
 const ProtobufCMessageDescriptor markethub__v2__instrument__descriptor =
 {
@@ -3131,7 +3235,7 @@ const ProtobufCMessageDescriptor markethub__v2__instrument__descriptor =
   "Markethub__V2__Instrument",
   "markethub.v2",
   sizeof(Markethub__V2__Instrument),
-  9,
+  17,
   markethub__v2__instrument__field_descriptors,
   markethub__v2__instrument__field_indices_by_name,
   1,  markethub__v2__instrument__number_ranges,
@@ -4192,6 +4296,36 @@ const ProtobufCEnumDescriptor markethub__v2__instrument_kind__descriptor =
   markethub__v2__instrument_kind__enum_values_by_name,
   1,
   markethub__v2__instrument_kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue markethub__v2__option_right__enum_values_by_number[3] =
+{
+  { "OPTION_RIGHT_UNSPECIFIED", "MARKETHUB__V2__OPTION_RIGHT__OPTION_RIGHT_UNSPECIFIED", 0 },
+  { "OPTION_RIGHT_CALL", "MARKETHUB__V2__OPTION_RIGHT__OPTION_RIGHT_CALL", 1 },
+  { "OPTION_RIGHT_PUT", "MARKETHUB__V2__OPTION_RIGHT__OPTION_RIGHT_PUT", 2 },
+};
+static const ProtobufCIntRange markethub__v2__option_right__value_ranges[] = {
+{0, 0},{0, 3}
+};
+static const ProtobufCEnumValueIndex markethub__v2__option_right__enum_values_by_name[3] =
+{
+  { "OPTION_RIGHT_CALL", 1 },
+  { "OPTION_RIGHT_PUT", 2 },
+  { "OPTION_RIGHT_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor markethub__v2__option_right__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "markethub.v2.OptionRight",
+  "OptionRight",
+  "Markethub__V2__OptionRight",
+  "markethub.v2",
+  3,
+  markethub__v2__option_right__enum_values_by_number,
+  3,
+  markethub__v2__option_right__enum_values_by_name,
+  1,
+  markethub__v2__option_right__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue markethub__v2__aggressor__enum_values_by_number[3] =

@@ -182,6 +182,11 @@ public enum Venues {
         OKXDialect(),
         DeribitDialect(),
         BitstampDialect(),
+        BitMEXDialect(),
+        BybitDialect(market: .spot),
+        BybitDialect(market: .linear),
+        BybitDialect(market: .inverse),
+        BybitV2Dialect(),
     ]
 
     /// The dialect of a venue by its name in configuration.

@@ -30,7 +30,9 @@ extension VenueFeed {
         if message.isSnapshot {
             try take(snapshot: message, own, place, arrival, &instruments, &actions, &sink)
             if message.areLevelsNamed { remember(frame.levelNames, of: own, message.levels, place) }
-        } else if message.areLevelsNamed, followed[place].state == .live {
+        } else if message.areLevelsNamed, followed[place].state == .live,
+            followed[place].connection == arrival.connection
+        {
             guard let priced = priced(own, frame.levelNames, message.levels, place) else {
                 return resync(place, .gap, atNs: arrival.receivedNs, &actions, &sink)
             }

@@ -69,6 +69,9 @@ public enum VenueListing {
                 if let instrument = try dialect.listing(&scanner), VenueSymbol.isName(instrument.rawSymbol) {
                     found.append(instrument)
                 }
+            } else if !isArray, scanner.isAtArray {
+                // Bybit's answer: the entries are one member of the result.
+                try readEntries(&scanner, dialect, &found)
             } else {
                 try scanner.skip()
             }

@@ -96,10 +96,22 @@ public struct Instrument: Hashable, Sendable {
 /// A value: threads exchange whole tables, each with a higher ``version``.
 public struct InstrumentTable: Sendable {
     /// Why an instrument cannot enter the table; the table is unchanged.
-    public enum Refusal: Error, Hashable {
-        /// Two instruments of one venue may not share the hub's name.
+    public enum Refusal: Error, Hashable, CustomStringConvertible {
+        /// Two instruments of one venue may not share a name, neither the hub's nor one's with the venue's of the other.
+        ///
+        /// `rawSymbol` and `holder` are the venue's names of the refused one and of the one that has the name.
         case symbolTaken(symbol: String, venue: String, rawSymbol: String, holder: String)
-        case rawSymbolTaken(rawSymbol: String, venue: String)
+        /// The venue's name is there already; `symbol` and `holder` are the hub's names of the refused one and of that one.
+        case rawSymbolTaken(rawSymbol: String, venue: String, symbol: String, holder: String)
+
+        public var description: String {
+            switch self {
+            case .symbolTaken(let symbol, let venue, let rawSymbol, let holder):
+                "\(rawSymbol) of \(venue) cannot be called \(symbol): \(holder) is"
+            case .rawSymbolTaken(let rawSymbol, let venue, let symbol, let holder):
+                "\(rawSymbol) of \(venue) cannot be \(symbol): it is \(holder) already"
+            }
+        }
     }
 
     /// By ``InstrumentID/index``.
@@ -113,6 +125,7 @@ public struct InstrumentTable: Sendable {
     private var byRawSymbol: [String: [String: InstrumentID]] = [:]
     private var byQualifiedSymbol: [String: InstrumentID] = [:]
     private var bySymbol: [String: [InstrumentID]] = [:]
+    private var byRawName: [String: [InstrumentID]] = [:]
 
     public init() {}
 
@@ -120,12 +133,24 @@ public struct InstrumentTable: Sendable {
 
     /// Adds an instrument under the next id; the `id` given is ignored.
     public mutating func add(_ instrument: Instrument) throws(Refusal) -> InstrumentID {
-        guard byRawSymbol[instrument.venue]?[instrument.rawSymbol] == nil else {
-            throw .rawSymbolTaken(rawSymbol: instrument.rawSymbol, venue: instrument.venue)
-        }
-        if let holder = byQualifiedSymbol[instrument.qualifiedSymbol] {
-            throw .symbolTaken(
+        let raw = byRawSymbol[instrument.venue] ?? [:]
+        if let holder = raw[instrument.rawSymbol] {
+            throw .rawSymbolTaken(
+                rawSymbol: instrument.rawSymbol,
+                venue: instrument.venue,
                 symbol: instrument.symbol,
+                holder: self[holder].symbol
+            )
+        }
+        // Both find an instrument, so one's name may not be the other name of another.
+        let rawName = instrument.rawSymbol + "@" + instrument.venue
+        for (symbol, holder) in [
+            (instrument.symbol, byQualifiedSymbol[instrument.qualifiedSymbol] ?? raw[instrument.symbol]),
+            (instrument.rawSymbol, byQualifiedSymbol[rawName]),
+        ] {
+            guard let holder else { continue }
+            throw .symbolTaken(
+                symbol: symbol,
                 venue: instrument.venue,
                 rawSymbol: instrument.rawSymbol,
                 holder: self[holder].rawSymbol
@@ -137,6 +162,7 @@ public struct InstrumentTable: Sendable {
         byRawSymbol[added.venue, default: [:]][added.rawSymbol] = added.id
         byQualifiedSymbol[added.qualifiedSymbol] = added.id
         bySymbol[added.symbol, default: []].append(added.id)
+        byRawName[added.rawSymbol, default: []].append(added.id)
         version += 1
         return added.id
     }
@@ -159,8 +185,16 @@ public struct InstrumentTable: Sendable {
 
     public func id(venue: String, rawSymbol: String) -> InstrumentID? { byRawSymbol[venue]?[rawSymbol] }
 
-    /// The instrument that `name` means: `BTC-USD@kraken`, or `BTC-USD` for the first venue that was added with it.
-    public func id(named name: String) -> InstrumentID? { byQualifiedSymbol[name] ?? bySymbol[name]?.first }
+    /// The instrument that `name` means.
+    ///
+    /// The hub's names come first: `BTC-USD@kraken`, or `BTC-USD` for the first venue that was added with it. Then the
+    /// venues': `XBT/USD@kraken`, or `XBT/USD` where no other venue calls something so.
+    public func id(named name: String) -> InstrumentID? {
+        if let id = byQualifiedSymbol[name] ?? bySymbol[name]?.first { return id }
+        if let sharing = byRawName[name], sharing.count == 1 { return sharing[0] }
+        guard let at = name.lastIndex(of: "@") else { return nil }
+        return byRawSymbol[String(name[name.index(after: at)...])]?[String(name[..<at])]
+    }
 
     /// Those that a pattern means, in the order of their ids.
     ///

@@ -190,7 +190,19 @@ extension EnhancedCodec {
             out.field(7, UInt32(instrument.quantityScale))
             out.field(8, varint: UInt64(clamping: instrument.tick))
             out.field(9, varint: UInt64(clamping: instrument.lot))
+            append(instrument.terms, to: &out)
         }
+    }
+
+    private static func append(_ terms: Instrument.Terms, to out: inout OutputBytes) {
+        out.field(10, terms.base)
+        out.field(11, terms.quote)
+        out.field(12, terms.settle)
+        out.field(13, terms.contractSize?.text ?? "")
+        out.field(14, terms.isInverse)
+        out.field(15, fixed64: UInt64(clamping: terms.expiryNs))
+        out.field(wide: 16, terms.strike?.text ?? "")
+        out.field(wide: 17, varint: UInt64(terms.right?.rawValue ?? 0))
     }
 
     private static func append(

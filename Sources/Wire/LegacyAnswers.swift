@@ -103,7 +103,28 @@ extension LegacyCodec {
         out.append(units: instrument.tick, scale: instrument.priceScale)
         out.append(#"","lot":""#)
         out.append(units: instrument.lot, scale: instrument.quantityScale)
-        out.append(#""}"#)
+        out.append("\"")
+        append(instrument.terms, to: &out)
+        out.append("}")
+    }
+
+    /// What is known of them.
+    private static func append(_ terms: Instrument.Terms, to out: inout OutputBytes) {
+        for (key, text) in [
+            ("base", terms.base), ("quote", terms.quote), ("settle", terms.settle),
+            ("contractSize", terms.contractSize?.text ?? ""), ("strike", terms.strike?.text ?? ""),
+        ] where !text.isEmpty {
+            out.append(#",""#)
+            out.append(key)
+            out.append(#"":"#)
+            out.append(json: text)
+        }
+        if terms.isInverse { out.append(#","inverse":true"#) }
+        if let right = terms.right { out.append(right == .call ? #","right":"call""# : #","right":"put""#) }
+        guard terms.expiryNs > 0 else { return }
+        out.append(#","expiry":""#)
+        out.append(timeNs: terms.expiryNs)
+        out.append("\"")
     }
 }
 

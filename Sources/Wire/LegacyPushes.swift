@@ -298,7 +298,7 @@ extension OutputBytes {
         advance(to: at)
     }
 
-    fileprivate mutating func append(timeNs: Int64) {
+    mutating func append(timeNs: Int64) {
         reserve(TextLength.timeMost)
         var at = end
         at.put(timeNs: timeNs)

@@ -140,6 +140,30 @@ extension OutputBytes {
         element(field, text)
     }
 
+    /// For fields above 15, whose tag takes more than a byte.
+    mutating func field(wide field: UInt32, varint value: UInt64) {
+        guard value != 0 else { return }
+        reserve(2 * WireKind.varintLengthMost)
+        var at = end
+        at.putEach(varint: UInt64(field) << 3 | UInt64(WireKind.varint))
+        at.putEach(varint: value)
+        advance(to: at)
+    }
+
+    /// For fields above 15, whose tag takes more than a byte.
+    mutating func field(wide field: UInt32, _ text: String) {
+        guard !text.isEmpty else { return }
+        var text = text
+        text.withUTF8 { bytes in
+            reserve(2 * WireKind.varintLengthMost)
+            var at = end
+            at.putEach(varint: UInt64(field) << 3 | UInt64(WireKind.bytes))
+            at.putEach(varint: UInt64(bytes.count))
+            advance(to: at)
+            append(UnsafeRawBufferPointer(bytes))
+        }
+    }
+
     /// One of a repeated field's texts: written even when empty.
     mutating func element(_ field: UInt8, _ text: String) {
         var text = text

@@ -22,11 +22,12 @@ from typing import Any
 
 import pytest
 
-from clients import Enhanced
+from clients import Enhanced, Legacy
 from hub import PROGRAM, ROOT, Hub
 from venue_player import Capture, Fault, VenuePlayer
 
 SECONDS_MOST = 30
+FIXTURES = ROOT / "Tests" / "Fixtures"
 HISTORIC = 64
 STATES = {1: "disconnected", 2: "connected", 3: "live", 4: "resyncing", 5: "stale", 6: "halted"}
 REASONS = {3: "checksum", 5: "silence", 6: "connection lost"}
@@ -47,10 +48,13 @@ class Recording:
     # What the golden files name their own way, by the hub's names; no trades where `trades` is empty.
     names: dict[str, str] = field(default_factory=dict, hash=False)
 
+    def ours(self, name: str) -> str:
+        return self.names.get(name, name)
+
     @property
     def folder(self) -> str:
         head, _, tail = self.path.rpartition("/")
-        return f"{head}/golden-{tail.removesuffix('.cap.gz')}"
+        return f"{head}/golden-{tail.partition('.')[0]}"
 
 
 KRAKEN = ("WAVES/EUR", "XMR/USD", "KSM/XBT", "GRT/ETH", "SC/EUR", "ETH/CHF", "OCEAN/XBT", "OMG/USD", "XBT/CHF", "ADA/XBT")
@@ -91,8 +95,35 @@ SMALL = [
         names=DERIBIT_NAMES,
     ),
     Recording("okx", "okx/okx-A.cap.gz", "okx", ("BTC-USDT", "UNI-USD-SWAP"), 10, fault_line=150),
+    Recording(
+        "bitmex",
+        "bitmex/bitmex-A.cap.gz",
+        "bitmex",
+        ("XRPU21", "EOSUSDT", "BCHUSD", "MATICUSDT", "XBTUSD"),
+        20,
+        fault_line=900,
+        names={"XRP-BTC-21U24": "XRP-BTC-20210924"},
+    ),
+    Recording(
+        "bybit-v2",
+        "bybit/bybit-A.cap.gz",
+        "bybit",
+        ("EOSUSD", "ETHUSDT", "LINKUSDT", "LTCUSDT", "XTZUSDT"),
+        20,
+        {"channels": ["trades", "book"]},
+        fault_line=1_200,
+    ),
+    # Made after the venue's pages, see Tests/Fixtures/make_bybit.py.
+    Recording(
+        "bybit-linear",
+        f"{FIXTURES}/bybit-linear.cap",
+        "",
+        ("BTCUSDT", "ETHUSDT"),
+        4,
+        trades="trades.jsonl",
+        fault_line=200,
+    ),
 ]
-FIXTURES = ROOT / "Tests" / "Fixtures"
 # Made by hand after the venue's documentation.
 COIN_MARGINED = Recording(
     "binance-coinm",
@@ -263,7 +294,7 @@ class Stage:
         instrument = self.client.topics[push.topic].instrument
         if push.HasField("status"):
             change = (STATES[push.status.state], REASONS.get(push.status.reason, ""))
-            self.statuses.setdefault(instrument.symbol, []).append(change)
+            self.statuses.setdefault(f"{instrument.symbol}@{instrument.venue}", []).append(change)
             if push.status.HasField("instrument"):
                 self._learn(push.status.instrument)
         elif push.HasField("trade"):
@@ -347,7 +378,7 @@ def follow(
                         "restUrl": f"https://localhost:{played.rest_port}",
                         "caFile": str(authority.root),
                         "symbols": list(one.symbols),
-                        "instrumentsFile": str(captures / "instruments" / f"{one.instruments}.json"),
+                        "instrumentsFile": str(captures / "instruments" / f"{one.instruments}.json") if one.instruments else "",
                         **one.settings,
                         **settings,
                     }
@@ -369,9 +400,10 @@ def follow(
 
 
 def golden_books(captures: Path, one: Recording) -> dict[str, dict[str, Any]]:
+    """By the hub's names with the venue: several venues have the same symbol."""
     final = json.loads((captures / one.folder / "book_final.json").read_text())
     return {
-        one.names.get(symbol, symbol): {
+        f"{one.ours(symbol)}@{one.venue}": {
             "levels": book["levels"],
             **{side: [(Decimal(price), Decimal(size)) for price, size in book[side]] for side in ("bids", "asks")},
         }
@@ -384,9 +416,10 @@ def golden_trades(captures: Path, one: Recording) -> dict[tuple[str, str], list[
     golden: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
     if not one.trades:
         return golden
-    with gzip.open(captures / one.folder / one.trades, "rt") as rows:
+    opened = gzip.open if one.trades.endswith(".gz") else open
+    with opened(captures / one.folder / one.trades, "rt") as rows:
         for row in map(json.loads, rows):
-            name = row["symbol"] if "symbol" in row else row["raw_symbol"]
+            name = one.ours(row["symbol"]) if "symbol" in row else row["raw_symbol"]
             event_ms = row["ts_us"] // 1_000 if "ts_us" in row else row["ts_ms"]
             trade = (row["side"], Decimal(row["price"]), Decimal(row["qty"]), event_ms, row["id"])
             golden.setdefault((one.venue, name), []).append(trade)
@@ -509,8 +542,8 @@ def test_coin_margined_futures_are_followed_and_come_back(
     # Written down by hand, from the lines of the file.
     stage.await_books(
         {
-            "BTC-USD-PERP": levels("64000.1x99 63999.5x9", "64000.2x50 64000.5x15"),
-            "BTC-USD-20240927": levels("65200.3x5 65199.8x9", "65201.0x6"),
+            "BTC-USD-PERP@binance-coinm": levels("64000.1x99 63999.5x9", "64000.2x50 64000.5x15"),
+            "BTC-USD-20240927@binance-coinm": levels("65200.3x5 65199.8x9", "65201.0x6"),
         }
     )
     trades = stage.trades["binance-coinm", "BTC-USD-PERP"]
@@ -520,7 +553,7 @@ def test_coin_margined_futures_are_followed_and_come_back(
     }
     # Those heard again after the cut are left out by their names.
     assert len(trades) == 2
-    lost = ("disconnected", "connection lost") in stage.statuses["BTC-USD-PERP"]
+    lost = ("disconnected", "connection lost") in stage.statuses["BTC-USD-PERP@binance-coinm"]
     assert lost == (fault == "cut")
 
 
@@ -537,3 +570,23 @@ def expect_recovery(stage: Stage, captures: Path, reason: str) -> None:
     for symbol in golden:
         states = stage.statuses[symbol]
         assert ("live", "") in states[states.index(lost) :], f"{symbol}: {states}"
+
+
+def test_instruments_go_by_the_venues_names_too_and_tell_what_they_are_made_of(follow: Callable[..., Stage]) -> None:
+    bitmex = next(one for one in SMALL if one.venue == "bitmex")
+    stage = follow("independent", [bitmex])
+    names = ("XBTUSD@bitmex", "XBTUSD", "BTC-USD-PERP", "BTC-USD-PERP@bitmex")
+    topics = stage.client.subscribe("ticker", *names)
+    assert {topic.instrument.raw_symbol for topic in topics} == {"XBTUSD"}
+    future = next(one for one in stage.client.ask(list={"pattern": "XRPU21"}).list.instruments)
+    assert (future.symbol, future.base_asset, future.quote_asset) == ("XRP-BTC-20210924", "XRP", "BTC")
+    assert (future.contract_size, future.expiry_ns) == ("1", 1_632_484_800_000_000_000)
+    with Legacy(stage.hub) as client:
+        answer = client.ask({"type": "subscribe", "channel": "ticker", "symbol": "XBTUSD@bitmex"}, "subscriptions")
+        assert answer["channels"][0]["symbols"] == ["XBTUSD@bitmex"]
+        assert client.until_type("ticker")["symbol"] == "BTC-USD-PERP"
+    with urllib.request.urlopen(stage.hub.page_url + "api/v1/markets") as response:
+        markets = {one["rawSymbol"]: one for one in json.load(response)["instruments"]}
+    perpetual = markets["XBTUSD"]
+    assert perpetual["inverse"] is True and perpetual["contractSize"] == "1" and perpetual["settle"] == "BTC"
+    assert markets["XRPU21"]["expiry"] == "2021-09-24T12:00:00.000000Z"

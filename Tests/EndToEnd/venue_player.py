@@ -51,8 +51,8 @@ class Capture:
 
     def __post_init__(self) -> None:
         first = last = 0
-        opening = gzip.open if self.path.suffix == ".gz" else open
-        with opening(self.path, "rt", encoding="utf-8") as lines:
+        opened = gzip.open if self.path.suffix == ".gz" else open
+        with opened(self.path, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 received_ns, _, kind, payload = line.rstrip("\n").split("\t", 3)
                 if kind == "S":
@@ -91,6 +91,10 @@ def stream_of(venue: str, text: str) -> Stream | None:
         return bitstamp_stream(frame["channel"]) if frame["event"] in ("data", "trade") else None
     if venue == "deribit":
         return deribit_stream(frame["params"]["channel"]) if frame.get("method") == "subscription" else None
+    if venue == "bitmex":
+        return (frame["table"], frame["data"][0]["symbol"]) if "table" in frame else None
+    if venue.startswith("bybit"):
+        return tuple(frame["topic"].rsplit(".", 1)) if "topic" in frame else None
     symbol, channel = frame["stream"].split("@", 1)
     return channel, symbol
 
@@ -121,6 +125,12 @@ def wanted(venue: str, frame: dict[str, Any]) -> set[Stream]:
     if venue == "deribit":
         assert set(frame) == {"jsonrpc", "id", "method", "params"} and set(frame["params"]) == {"channels"}, frame
         return {deribit_stream(name) for name in frame["params"]["channels"]}
+    if venue == "bitmex":
+        assert set(frame) == {"op", "args"}, frame
+        return {(table, symbol) for table, symbol in (topic.split(":") for topic in frame["args"])}
+    if venue.startswith("bybit"):
+        assert set(frame) == {"op", "args"} and len(frame["args"]) <= 10, frame
+        return {(channel, symbol) for channel, symbol in (topic.rsplit(".", 1) for topic in frame["args"])}
     assert set(frame) == {"event", "pair", "subscription"}, frame
     subscription = dict(frame["subscription"])
     name = subscription.pop("name")
@@ -210,6 +220,8 @@ class VenuePlayer:
             if self.capture.venue == "kraken":
                 await socket.send('{"connectionID":1,"event":"systemStatus","status":"online","version":"1.8.3"}')
                 tasks.append(asyncio.create_task(self._heartbeats(socket, muted)))
+            if self.capture.venue == "bitmex":
+                await socket.send('{"info":"Welcome to the BitMEX Realtime API.","version":"1","limit":{"remaining":39}}')
             playing: dict[Stream, asyncio.Task[None]] = {}
             subscribed: set[Stream] = set()
             if self.capture.venue.startswith("binance"):
@@ -246,11 +258,13 @@ class VenuePlayer:
         playing: dict[Stream, asyncio.Task[None]],
         muted: asyncio.Event,
     ) -> None:
-        if self.capture.venue == "okx" and text == "ping":
+        if self.capture.venue in ("okx", "bitmex") and text == "ping":
             return await socket.send("pong")
         frame = json.loads(text)
         verb = frame.get("type") or frame.get("event") or frame.get("op") or frame["method"].removeprefix("public/")
         verb = verb.removeprefix("bts:")
+        if verb == "ping" and self.capture.venue.startswith("bybit"):
+            return await socket.send('{"success":true,"ret_msg":"pong","conn_id":"1","req_id":"","op":"ping"}')
         if verb == "heartbeat":
             return await socket.send('{"event":"bts:heartbeat","channel":"","data":{"status":"success"}}')
         if verb == "set_heartbeat":
@@ -301,6 +315,17 @@ class VenuePlayer:
                 arg = {"channel": channel, "instId": symbol}
                 await socket.send(json.dumps({"event": verb, "arg": arg, "connId": "a4d3ae55"}))
             return
+        if self.capture.venue == "bitmex":
+            for table, symbol in streams:
+                await socket.send(json.dumps({"success": True, verb: f"{table}:{symbol}"}))
+            return None
+        if self.capture.venue == "bybit-v2":
+            topics = [f"{channel}.{symbol}" for channel, symbol in streams]
+            about = {"op": verb, "args": topics}
+            return await socket.send(json.dumps({"success": True, "ret_msg": "", "conn_id": "1", "request": about}))
+        if self.capture.venue.startswith("bybit"):
+            about = {"success": True, "ret_msg": verb, "conn_id": "1", "req_id": "", "op": verb}
+            return await socket.send(json.dumps(about))
         for channel, pair in streams:
             name, _, depth = channel.partition("-")
             about = {"name": name} | ({"depth": int(depth)} if depth else {})

@@ -18,8 +18,6 @@ struct Golden: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { capture }
 
-    func symbol(_ name: String) -> String { names[name] ?? name }
-
     static let all = [
         Golden(venue: "coinbase", capture: "coinbase/coinbase-A.cap.gz", folder: "coinbase/golden-coinbase-A"),
         Golden(
@@ -66,7 +64,21 @@ struct Golden: Sendable, CustomTestStringConvertible {
                 "ETH-4000-21Q27-put": "ETH-USD-20210827-4000-P",
             ]
         ),
+        Golden(
+            venue: "bitmex",
+            capture: "bitmex/bitmex-A.cap.gz",
+            folder: "bitmex/golden-bitmex-A",
+            names: ["XRP-BTC-21U24": "XRP-BTC-20210924"]
+        ),
+        Golden(
+            venue: "bybit-v2",
+            capture: "bybit/bybit-A.cap.gz",
+            folder: "bybit/golden-bybit-A",
+            hasQuotes: false
+        ),
     ]
+
+    func ours(_ symbol: String) -> String { names[symbol] ?? symbol }
 }
 
 struct GoldenTrade: Decodable {
@@ -113,7 +125,7 @@ struct GoldenTests {
         var compared = 0
         replay.play(file) { replay, line in
             for checkpoint in checkpointsByLine[line] ?? [] {
-                let symbol = golden.symbol(checkpoint.symbol)
+                let symbol = golden.ours(checkpoint.symbol)
                 #expect(replay.top(20, of: symbol, .bid) == checkpoint.bids, "line \(line)")
                 #expect(replay.top(20, of: symbol, .ask) == checkpoint.asks, "line \(line)")
                 compared += 1
@@ -125,8 +137,8 @@ struct GoldenTests {
         #expect(replay.feed.counters.checksumsWrong == 0)
 
         let finals: [String: GoldenFinal] = try Captures.value(golden.folder + "/book_final.json")
-        for (name, final) in finals {
-            let symbol = golden.symbol(name)
+        for (goldenName, final) in finals {
+            let symbol = golden.ours(goldenName)
             let id = try #require(replay.table.id(named: symbol))
             let book = try #require(replay.feed.book(of: id), "\(symbol) is not live")
             #expect(replay.top(20, of: symbol, .bid) == final.bids, "\(symbol)")
@@ -162,7 +174,7 @@ struct GoldenTests {
             return
                 "\(line) \(instrument.symbol) \(instrument.text(quote.bid.price)) \(instrument.text(quote.ask.price))"
         }
-        #expect(ours == quotes.map { "\($0.l) \(golden.symbol($0.symbol)) \($0.bid) \($0.ask)" })
+        #expect(ours == quotes.map { "\($0.l) \(golden.ours($0.symbol)) \($0.bid) \($0.ask)" })
         guard golden.venue.hasPrefix("binance") else { return }
         let candles: [GoldenCandle] = try Captures.rows(golden.folder + "/candles.jsonl.gz")
         let ourCandles = replay.recorder.events.compactMap { line, event, instrument -> String? in

@@ -24,6 +24,8 @@ struct MutationTests {
         ("okx", "okx/okx-A.cap.gz"),
         ("deribit", "deribit/deribit-A.cap.gz"),
         ("bitstamp", "bitstamp/bitstamp-A.cap.gz"),
+        ("bitmex", "bitmex/bitmex-A.cap.gz"),
+        ("bybit-v2", "bybit/bybit-A.cap.gz"),
     ]
 
     @Test("flipped, repeated, cut and swapped bytes never stop the feed", arguments: captures, [1, 2, 3])

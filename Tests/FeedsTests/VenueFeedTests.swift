@@ -3,7 +3,7 @@ import Market
 import Testing
 
 /// Speaks single frames to a feed.
-private struct Talk {
+struct Talk {
     var replay: Replay
 
     init(_ venue: String) throws {

@@ -34,19 +34,21 @@ struct Exchange {
 
     // MARK: The market
 
-    /// Adds an instrument, `BTC-USD` or `BTC-USD@kraken`, and lets it join wildcards.
+    /// Adds an instrument, `BTC-USD`, `BTC-USD@kraken`, or `BTC-USD@kraken=XBT/USD` with the venue's own name, and lets it
+    /// join wildcards.
     @discardableResult
     mutating func list(_ name: String, tick: Int64 = 1) -> [Hub.Joined] { list([name], tick: tick) }
 
     @discardableResult
     mutating func list(_ names: [String], tick: Int64 = 1) -> [Hub.Joined] {
         for name in names {
-            let parts = name.split(separator: "@").map(String.init)
+            let names = name.split(separator: "=").map(String.init)
+            let parts = names[0].split(separator: "@").map(String.init)
             let instrument = Instrument(
                 id: InstrumentID(0),
                 venue: parts.count > 1 ? parts[1] : "kraken",
                 symbol: parts[0],
-                rawSymbol: name,
+                rawSymbol: names[names.count - 1],
                 priceScale: 2,
                 quantityScale: 3,
                 tick: tick

@@ -67,6 +67,18 @@ struct SubscribingTests {
         #expect(exchange.hub.topicCount == 3)
     }
 
+    @Test("takes the venue's own name too, and it is the same subscription", arguments: [Format.enhanced, .legacy])
+    func venueNames(format: Format) {
+        var exchange = Exchange("BTC-USD@kraken=XBT/USD", "BTC-USDT@binance=BTCUSDT", "BTC-USDT-PERP@usdm=BTCUSDT")
+        let client = exchange.open(format)
+        let outcomes = exchange.subscribe(client, .ticker, "XBT/USD", "XBT/USD@kraken", "BTCUSDT", "BTCUSDT@usdm")
+        #expect(outcomes.map { $0.topic?.instrument.id.rawValue } == [0, 0, nil, 2])
+        #expect(outcomes[2].code == .unknownSymbol)
+        #expect(exchange.hub.topicCount == 2)
+        exchange.unsubscribe(client, .ticker, "BTC-USD", "BTC-USDT-PERP")
+        #expect(exchange.hub.topicCount == 0)
+    }
+
     @Test("shares a topic among those with the same view and format, and with no others")
     func sharing() {
         var exchange = Exchange("BTC-USD")

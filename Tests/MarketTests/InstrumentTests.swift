@@ -52,7 +52,29 @@ struct InstrumentTests {
         #expect(table.id(venue: "coinbase", rawSymbol: "XBT/USD") == nil)
         #expect(table.id(named: "BTC-USD@coinbase") == InstrumentID(2))
         #expect(table.id(named: "BTC-USD") == InstrumentID(0))
-        #expect(table.id(named: "XBT/USD") == nil && table.id(named: "") == nil && table.id(named: "BTC-USD@") == nil)
+        #expect(table.id(named: "") == nil && table.id(named: "BTC-USD@") == nil && table.id(named: "@kraken") == nil)
+    }
+
+    @Test(
+        "finds by the venue's own name too: at the venue, and alone where no other venue has it",
+        arguments: [
+            ("XBT/USD@kraken", 0), ("XBT/USD", 0), ("BTCUSDT@binance", 4), ("BTCUSDT@binance-usdm", 5),
+            ("BTCUSDT", nil),
+            ("BTC-USD", 0), ("BTC-USD@coinbase", 2), ("XBT/USD@coinbase", nil), ("BTCUSDT@", nil),
+            ("BTCUSDT@@binance", nil),
+        ] as [(String, UInt32?)]
+    )
+    func findsByRawName(name: String, id: UInt32?) throws {
+        #expect(try Self.table().id(named: name)?.rawValue == id)
+    }
+
+    @Test("the hub's name of one instrument comes before the venue's name of another")
+    func order() throws {
+        var table = InstrumentTable()
+        _ = try table.add(Self.instrument("A-B", "one", raw: "X-Y"))
+        _ = try table.add(Self.instrument("X-Y", "two", raw: "C"))
+        #expect(table.id(named: "X-Y") == InstrumentID(1))
+        #expect(table.id(named: "X-Y@one") == InstrumentID(0))
     }
 
     @Test("refuses two of one venue under one name, with both named, and stays as it was")
@@ -65,8 +87,30 @@ struct InstrumentTests {
             holder: "XBT/USD"
         )
         #expect(throws: taken) { try table.add(Self.instrument("BTC-USD", "kraken", raw: "BTC/USD")) }
-        let known = InstrumentTable.Refusal.rawSymbolTaken(rawSymbol: "XBT/USD", venue: "kraken")
+        #expect("\(taken)" == "BTC/USD of kraken cannot be called BTC-USD: XBT/USD is")
+        let known = InstrumentTable.Refusal.rawSymbolTaken(
+            rawSymbol: "XBT/USD",
+            venue: "kraken",
+            symbol: "XBT-USD",
+            holder: "BTC-USD"
+        )
+        #expect("\(known)" == "XBT/USD of kraken cannot be XBT-USD: it is BTC-USD already")
         #expect(throws: known) { try table.add(Self.instrument("XBT-USD", "kraken", raw: "XBT/USD")) }
+        // One's name is the venue's name of another.
+        let crossed = InstrumentTable.Refusal.symbolTaken(
+            symbol: "XBT/USD",
+            venue: "kraken",
+            rawSymbol: "C",
+            holder: "XBT/USD"
+        )
+        #expect(throws: crossed) { try table.add(Self.instrument("XBT/USD", "kraken", raw: "C")) }
+        let inverted = InstrumentTable.Refusal.symbolTaken(
+            symbol: "BTC-USD",
+            venue: "kraken",
+            rawSymbol: "BTC-USD",
+            holder: "XBT/USD"
+        )
+        #expect(throws: inverted) { try table.add(Self.instrument("D", "kraken", raw: "BTC-USD")) }
         #expect(table.all.count == 6 && table.version == 6 && table.ids(matching: "*@kraken").count == 2)
     }
 

@@ -7,7 +7,7 @@ enum Samples {
     /// Bitcoin at Coinbase (the primary), the same at Kraken, and one whose name needs care.
     static let table: InstrumentTable = {
         var table = InstrumentTable()
-        let all = [
+        var all = [
             Instrument(
                 id: InstrumentID(0),
                 venue: "coinbase",
@@ -38,6 +38,16 @@ enum Samples {
                 lot: 10
             ),
         ]
+        all[0].terms.base = "BTC"
+        all[0].terms.quote = "USD"
+        all[2].terms.base = "A\"\u{7}"
+        all[2].terms.quote = "USD"
+        all[2].terms.settle = "BTC"
+        all[2].terms.contractSize = Decimal(digits: 1, scale: 3)
+        all[2].terms.isInverse = true
+        all[2].terms.expiryNs = 1_632_470_400_000_000_000
+        all[2].terms.strike = Decimal(digits: 24_000, scale: 0)
+        all[2].terms.right = .put
         for instrument in all {
             do { _ = try table.add(instrument) } catch { Issue.record("\(error)") }
         }

@@ -97,6 +97,12 @@ typedef enum _Markethub__V2__InstrumentKind {
   MARKETHUB__V2__INSTRUMENT_KIND__INSTRUMENT_KIND_INDEX = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__INSTRUMENT_KIND)
 } Markethub__V2__InstrumentKind;
+typedef enum _Markethub__V2__OptionRight {
+  MARKETHUB__V2__OPTION_RIGHT__OPTION_RIGHT_UNSPECIFIED = 0,
+  MARKETHUB__V2__OPTION_RIGHT__OPTION_RIGHT_CALL = 1,
+  MARKETHUB__V2__OPTION_RIGHT__OPTION_RIGHT_PUT = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__OPTION_RIGHT)
+} Markethub__V2__OptionRight;
 typedef enum _Markethub__V2__Aggressor {
   MARKETHUB__V2__AGGRESSOR__AGGRESSOR_UNSPECIFIED = 0,
   MARKETHUB__V2__AGGRESSOR__AGGRESSOR_BUYER = 1,
@@ -577,10 +583,37 @@ struct  Markethub__V2__Instrument
    */
   uint64_t tick;
   uint64_t lot;
+  /*
+   * What it is made of, as far as the venue's list tells; empty, false or 0 where it does not.
+   */
+  char *base_asset;
+  char *quote_asset;
+  /*
+   * The asset that profit and loss are paid in.
+   */
+  char *settle_asset;
+  /*
+   * How much one contract is, as decimal text: of the base, or of the quote when `inverse`; empty where quantities are
+   * in the base.
+   */
+  char *contract_size;
+  /*
+   * Priced in the quote and paid in the base: a contract is worth contract_size / price of the base.
+   */
+  protobuf_c_boolean inverse;
+  /*
+   * When it ends; 0 for never.
+   */
+  uint64_t expiry_ns;
+  /*
+   * Decimal text.
+   */
+  char *strike;
+  Markethub__V2__OptionRight right;
 };
 #define MARKETHUB__V2__INSTRUMENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__instrument__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, MARKETHUB__V2__INSTRUMENT_KIND__INSTRUMENT_KIND_UNSPECIFIED, 0, 0, 0, 0 }
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, MARKETHUB__V2__INSTRUMENT_KIND__INSTRUMENT_KIND_UNSPECIFIED, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, MARKETHUB__V2__OPTION_RIGHT__OPTION_RIGHT_UNSPECIFIED }
 
 
 struct  Markethub__V2__Pong
@@ -1481,6 +1514,7 @@ extern const ProtobufCEnumDescriptor    markethub__v2__channel__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__delivery__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__candle_interval__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__instrument_kind__descriptor;
+extern const ProtobufCEnumDescriptor    markethub__v2__option_right__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__aggressor__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__market_state__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__status_reason__descriptor;

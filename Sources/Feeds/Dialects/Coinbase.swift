@@ -255,6 +255,7 @@ public struct CoinbaseDialect: VenueDialect {
     public func listing(_ scanner: inout JSONScanner) throws(FrameFault) -> Instrument? {
         let text = scanner.text
         var (id, price, quantity) = (FrameValue.none, FrameValue.none, FrameValue.none)
+        var (base, quote) = (FrameValue.none, FrameValue.none)
         var isMore = try scanner.beginObject()
         while isMore {
             let key = try scanner.key()
@@ -262,16 +263,23 @@ public struct CoinbaseDialect: VenueDialect {
             if key.equals("id", in: text) { id = value }
             if key.equals("quote_increment", in: text) { price = value }
             if key.equals("base_increment", in: text) { quantity = value }
+            if key.equals("base_currency", in: text) { base = value }
+            if key.equals("quote_currency", in: text) { quote = value }
             isMore = try scanner.nextMember()
         }
         guard id.isString(in: text), price.isPresent, quantity.isPresent else { return nil }
         let rawSymbol = id.string(in: text)
-        return Instrument(
+        var instrument = Instrument(
             venue: venue,
             rawSymbol: rawSymbol,
             symbol: symbol(ofRaw: rawSymbol),
             tick: try scanner.number(in: price, named: "quote_increment"),
             lot: try scanner.number(in: quantity, named: "base_increment")
         )
+        // The name stays the venue's, which tells an auction's book from the pair's.
+        instrument.terms.base = base.string(in: text)
+        instrument.terms.quote = quote.string(in: text)
+        instrument.terms.settle = instrument.terms.quote
+        return instrument
     }
 }

@@ -313,6 +313,13 @@ public struct KrakenDialect: VenueDialect {
         {
             instrument.tick = max(1, step)
         }
+        // Its fields `base` and `quote` are names of the books, as in XXBT.
+        let parts = rawSymbol.split(separator: "/")
+        if parts.count == 2 {
+            instrument.terms.base = VenueSymbol.commonAsset(parts[0])
+            instrument.terms.quote = VenueSymbol.commonAsset(parts[1])
+            instrument.terms.settle = instrument.terms.quote
+        }
         return instrument
     }
 }

@@ -74,7 +74,12 @@ private struct NormalizeRun {
         switch listed {
         case .failure(let fault): throw .badInstruments(path: path, reason: fault.description)
         case .success([]): throw .badInstruments(path: path, reason: "it has no entries")
-        case .success(let all): for instrument in all { _ = try? instruments.add(instrument) }
+        case .success(let all):
+            for instrument in all {
+                do throws(InstrumentTable.Refusal) { _ = try instruments.add(instrument) } catch {
+                    throw .badInstruments(path: path, reason: error.description)
+                }
+            }
         }
     }
 

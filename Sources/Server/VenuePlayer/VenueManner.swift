@@ -38,12 +38,19 @@ package enum VenueManners {
         (["ws.okx.com"], OKXManner()),
         (["www.deribit.com"], DeribitManner()),
         (["ws.bitstamp.net", "www.bitstamp.net"], BitstampManner()),
+        (["www.bitmex.com", "ws.bitmex.com"], BitMEXManner()),
+        // One host, told apart by the path.
+        (["stream.bybit.com/v5/public/spot"], BybitManner(.spot)),
+        (["stream.bybit.com/v5/public/linear"], BybitManner(.linear)),
+        (["stream.bybit.com/v5/public/inverse"], BybitManner(.inverse)),
+        (["stream.bybit.com/realtime", "stream.bybit.com/realtime_public"], BybitManner(.v2)),
     ]
 
     /// The manner of the venue at a recorded address, `wss://ws.kraken.com`.
     static func manner(ofURL url: String) -> (any VenueManner)? {
-        guard let host = WebAddress(url)?.host else { return nil }
-        return all.first { $0.hosts.contains(host) }?.manner
+        guard let address = WebAddress(url) else { return nil }
+        let place = address.host + Recording.split(address.path).path
+        return all.first { $0.hosts.contains(address.host) || $0.hosts.contains(place) }?.manner
     }
 }
 

@@ -41,6 +41,12 @@ export enum InstrumentKind {
     INDEX = 5,
 }
 
+export enum OptionRight {
+    UNSPECIFIED = 0,
+    CALL = 1,
+    PUT = 2,
+}
+
 export enum Aggressor {
     UNSPECIFIED = 0,
     BUYER = 1,
@@ -1593,6 +1599,23 @@ export interface Instrument {
     /** Smallest steps, in units. */
     tick: number;
     lot: number;
+    /** What it is made of, as far as the venue's list tells; empty, false or 0 where it does not. */
+    baseAsset: string;
+    quoteAsset: string;
+    /** The asset that profit and loss are paid in. */
+    settleAsset: string;
+    /**
+     * How much one contract is, as decimal text: of the base, or of the quote when `inverse`; empty where quantities are
+     * in the base.
+     */
+    contractSize: string;
+    /** Priced in the quote and paid in the base: a contract is worth contract_size / price of the base. */
+    inverse: boolean;
+    /** When it ends; 0 for never. */
+    expiryUs: number;
+    /** Decimal text. */
+    strike: string;
+    right: OptionRight;
 }
 
 export function newInstrument(fields: Partial<Instrument> = {}): Instrument {
@@ -1606,6 +1629,14 @@ export function newInstrument(fields: Partial<Instrument> = {}): Instrument {
         quantityScale: 0,
         tick: 0,
         lot: 0,
+        baseAsset: "",
+        quoteAsset: "",
+        settleAsset: "",
+        contractSize: "",
+        inverse: false,
+        expiryUs: 0,
+        strike: "",
+        right: 0,
         ...fields,
     };
 }
@@ -1622,6 +1653,14 @@ export function readInstrument(reader: Reader, end: number): Instrument {
         quantityScale: 0,
         tick: 0,
         lot: 0,
+        baseAsset: "",
+        quoteAsset: "",
+        settleAsset: "",
+        contractSize: "",
+        inverse: false,
+        expiryUs: 0,
+        strike: "",
+        right: 0,
     };
     while (reader.position < end) {
         const tag = reader.tag();
@@ -1652,6 +1691,30 @@ export function readInstrument(reader: Reader, end: number): Instrument {
                 break;
             case 72:
                 message.lot = reader.uint64();
+                break;
+            case 82:
+                message.baseAsset = reader.string();
+                break;
+            case 90:
+                message.quoteAsset = reader.string();
+                break;
+            case 98:
+                message.settleAsset = reader.string();
+                break;
+            case 106:
+                message.contractSize = reader.string();
+                break;
+            case 112:
+                message.inverse = reader.bool();
+                break;
+            case 121:
+                message.expiryUs = reader.nanosecondsAsMicroseconds();
+                break;
+            case 130:
+                message.strike = reader.string();
+                break;
+            case 136:
+                message.right = reader.int32();
                 break;
             default:
                 reader.skip(tag);
@@ -1697,6 +1760,38 @@ export function writeInstrument(writer: Writer, message: Instrument): void {
     if (message.lot !== 0) {
         writer.tag(72);
         writer.uint64(message.lot);
+    }
+    if (message.baseAsset.length > 0) {
+        writer.tag(82);
+        writer.string(message.baseAsset);
+    }
+    if (message.quoteAsset.length > 0) {
+        writer.tag(90);
+        writer.string(message.quoteAsset);
+    }
+    if (message.settleAsset.length > 0) {
+        writer.tag(98);
+        writer.string(message.settleAsset);
+    }
+    if (message.contractSize.length > 0) {
+        writer.tag(106);
+        writer.string(message.contractSize);
+    }
+    if (message.inverse) {
+        writer.tag(112);
+        writer.bool(message.inverse);
+    }
+    if (message.expiryUs !== 0) {
+        writer.tag(121);
+        writer.nanosecondsAsMicroseconds(message.expiryUs);
+    }
+    if (message.strike.length > 0) {
+        writer.tag(130);
+        writer.string(message.strike);
+    }
+    if (message.right !== 0) {
+        writer.tag(136);
+        writer.int32(message.right);
     }
 }
 
