@@ -172,6 +172,7 @@ public enum Venues {
         BinanceDialect(market: .spot),
         BinanceDialect(market: .perpetual),
         KrakenDialect(),
+        KrakenFuturesDialect(),
     ]
 
     /// The dialect of a venue by its name in configuration.

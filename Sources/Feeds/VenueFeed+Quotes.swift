@@ -45,7 +45,9 @@ extension VenueFeed {
         }
         counters.trades += 1
         var flags = flags(eventNs: trade.eventNs)
-        if trade.isHistoric { flags.insert(.historic) } else if isAfterLoss(trade, place) { flags.insert(.gapBefore) }
+        if trade.isHistoric { flags.insert(.historic) }
+        // A past trade that has a number closes the hole that it was lost in.
+        if !trade.isHistoric || rules.tradesAreNumbered, isAfterLoss(trade, place) { flags.insert(.gapBefore) }
         let event = MarketEvent(
             instrument: followed[place].id,
             flags: flags,
@@ -65,8 +67,11 @@ extension VenueFeed {
         let last = followed[place].lastTrade
         if last > 0 {
             // The numbers know better than the connection.
-            isLoss = trade.sequence > last + 1
-            if isLoss { counters.missedTrades += Int(clamping: trade.sequence - last - 1) }
+            let missed = trade.sequence > last ? trade.sequence - last - 1 : 0
+            isLoss = missed > 0
+            // The venue's numbers are not to be trusted with our arithmetic.
+            let (sum, isOver) = counters.missedTrades.addingReportingOverflow(Int(clamping: missed))
+            counters.missedTrades = isOver ? .max : sum
         }
         followed[place].lastTrade = max(last, trade.sequence)
         return isLoss

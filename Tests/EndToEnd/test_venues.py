@@ -43,6 +43,8 @@ class Recording:
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
     trades: str = "trades.jsonl.gz"
     fault_line: int = 0
+    # Our names of contracts that the golden files name otherwise.
+    names: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def folder(self) -> str:
@@ -52,6 +54,9 @@ class Recording:
 
 KRAKEN = ("WAVES/EUR", "XMR/USD", "KSM/XBT", "GRT/ETH", "SC/EUR", "ETH/CHF", "OCEAN/XBT", "OMG/USD", "XBT/CHF", "ADA/XBT")
 COINBASE = ("SKL-USD", "SKL-BTC", "NMR-EUR", "YFI-BTC", "SKL-GBP")
+KRAKEN_FUTURES = ("PI_ETHUSD", "PI_XRPUSD", "PI_LTCUSD", "FI_ETHUSD_211231", "FI_XRPUSD_210924")
+# Venues whose golden files leave out trades from before the subscription.
+WITHOUT_PAST_TRADES = {"kraken-futures"}
 OWN = {"channels": ["quotes", "book"], "ownChannels": ["aggTrade"]}
 SMALL = [
     Recording("coinbase", "coinbase/coinbase-A.cap.gz", "coinbase", COINBASE, 20, fault_line=3_000),
@@ -65,6 +70,15 @@ SMALL = [
         fault_line=500,
     ),
     Recording("kraken", "kraken/kraken-A.cap.gz", "kraken", KRAKEN, 20, fault_line=1_200),
+    Recording(
+        "kraken-futures",
+        "kraken_futures/kraken_futures-A.cap.gz",
+        "kraken_futures",
+        KRAKEN_FUTURES,
+        20,
+        fault_line=2_500,
+        names={"ETH-USD-21Z31": "ETH-USD-20211231", "XRP-USD-21U24": "XRP-USD-20210924"},
+    ),
 ]
 LARGE = [
     Recording(
@@ -220,10 +234,10 @@ class Stage:
         instrument = self.client.topics[push.topic].instrument
         if push.HasField("status"):
             change = (STATES[push.status.state], REASONS.get(push.status.reason, ""))
-            self.statuses.setdefault(instrument.symbol, []).append(change)
+            self.statuses.setdefault(f"{instrument.symbol}@{instrument.venue}", []).append(change)
             if push.status.HasField("instrument"):
                 self._learn(push.status.instrument)
-        elif push.HasField("trade"):
+        elif push.HasField("trade") and not (push.flags & HISTORIC and instrument.venue in WITHOUT_PAST_TRADES):
             trade = push.trade
             row = (
                 {1: "buy", 2: "sell"}[trade.aggressor],
@@ -328,7 +342,7 @@ def follow(
 def golden_books(captures: Path, one: Recording) -> dict[str, dict[str, Any]]:
     final = json.loads((captures / one.folder / "book_final.json").read_text())
     return {
-        symbol: {
+        f"{one.names.get(symbol, symbol)}@{one.venue}": {
             "levels": book["levels"],
             **{side: [(Decimal(price), Decimal(size)) for price, size in book[side]] for side in ("bids", "asks")},
         }

@@ -84,6 +84,8 @@ def stream_of(venue: str, text: str) -> Stream | None:
         return None if channel in ("subscriptions", "error") else (channel, frame["product_id"])
     if venue == "kraken":
         return (frame[-2], frame[-1]) if isinstance(frame, list) else None
+    if venue == "kraken-futures":
+        return (frame["feed"].removesuffix("_snapshot"), frame["product_id"]) if "event" not in frame else None
     symbol, channel = frame["stream"].split("@", 1)
     return channel, symbol
 
@@ -93,6 +95,10 @@ def wanted(venue: str, frame: dict[str, Any]) -> set[Stream]:
     if venue == "coinbase":
         assert set(frame) == {"type", "product_ids", "channels"}, frame
         return {(channel, product) for channel in frame["channels"] for product in frame["product_ids"]}
+    if venue == "kraken-futures":
+        assert set(frame) == {"event", "feed", "product_ids"}, frame
+        # The venue takes small letters and answers in capitals.
+        return {(frame["feed"], product.upper()) for product in frame["product_ids"]}
     assert set(frame) == {"event", "pair", "subscription"}, frame
     subscription = dict(frame["subscription"])
     name = subscription.pop("name")
@@ -181,6 +187,8 @@ class VenuePlayer:
             if self.capture.venue == "kraken":
                 await socket.send('{"connectionID":1,"event":"systemStatus","status":"online","version":"1.8.3"}')
                 tasks.append(asyncio.create_task(self._heartbeats(socket, muted)))
+            if self.capture.venue == "kraken-futures":
+                await socket.send('{"event":"info","version":1}')
             playing: dict[Stream, asyncio.Task[None]] = {}
             subscribed: set[Stream] = set()
             if self.capture.venue.startswith("binance"):
@@ -244,6 +252,10 @@ class VenuePlayer:
             channels = {channel: [product for name, product in all_of if name == channel] for channel, _ in all_of}
             listed = [{"name": name, "product_ids": products} for name, products in channels.items()]
             return await socket.send(json.dumps({"type": "subscriptions", "channels": listed}))
+        if self.capture.venue == "kraken-futures":
+            for feed, product in streams:
+                await socket.send(json.dumps({"event": f"{verb}d", "feed": feed, "product_ids": [product]}))
+            return
         for channel, pair in streams:
             name, _, depth = channel.partition("-")
             about = {"name": name} | ({"depth": int(depth)} if depth else {})

@@ -21,6 +21,7 @@ struct MutationTests {
         ("binance", "binance/binance-A.cap.gz"),
         ("binance-usdm", "binance_futures/binance_futures-A.cap.gz"),
         ("kraken", "kraken/kraken-A.cap.gz"),
+        ("kraken-futures", "kraken_futures/kraken_futures-A.cap.gz"),
     ]
 
     @Test("flipped, repeated, cut and swapped bytes never stop the feed", arguments: captures, [1, 2, 3])

@@ -9,7 +9,7 @@ package struct NormalizeOptions: Sendable, Hashable {
         case status
     }
 
-    /// The venue's name: `coinbase`, `binance`, `binance-usdm`, `kraken`.
+    /// The venue's name: `coinbase`, `binance`, `binance-usdm`, `kraken`, and so on, see ``VenueConfiguration/known``.
     package var venue: String
     /// The venue's list of instruments; without one, units are inferred from the digits.
     package var instrumentsPath: String?

@@ -34,6 +34,7 @@ package enum VenueManners {
         (["stream.binance.com", "api.binance.com"], BinanceManner(market: .spot)),
         (["fstream.binance.com", "fapi.binance.com"], BinanceManner(market: .perpetual)),
         (["ws.kraken.com"], KrakenManner()),
+        (["futures.kraken.com"], KrakenFuturesManner()),
     ]
 
     /// The manner of the venue at a recorded address, `wss://ws.kraken.com`.

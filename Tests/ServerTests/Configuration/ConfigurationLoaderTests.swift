@@ -164,7 +164,8 @@ struct ConfigurationLoaderTests {
             ),
             (
                 "{sources: {venues: [{symbols: ['a']}]}}",
-                "hub.json5:1:21: sources.venues[0].venue is missing; name one of coinbase, binance, binance-usdm, kraken"
+                "hub.json5:1:21: sources.venues[0].venue is missing; name one of "
+                    + VenueConfiguration.known.joined(separator: ", ")
             ),
             (
                 "{sources: {venues: [{venue: 'kraken', symbol: 'a'}]}}",
