@@ -17,7 +17,7 @@ extension VenueFeed {
 
     private func needed(_ number: VenueNumber) -> UInt8 {
         switch rules.decimals {
-        case .significant: number.scale
+        case .significant, .told: number.scale
         case .written: max(number.scale, min(number.written, limits.scaleMost))
         }
     }

@@ -56,7 +56,9 @@ KRAKEN = ("WAVES/EUR", "XMR/USD", "KSM/XBT", "GRT/ETH", "SC/EUR", "ETH/CHF", "OC
 COINBASE = ("SKL-USD", "SKL-BTC", "NMR-EUR", "YFI-BTC", "SKL-GBP")
 KRAKEN_FUTURES = ("PI_ETHUSD", "PI_XRPUSD", "PI_LTCUSD", "FI_ETHUSD_211231", "FI_XRPUSD_210924")
 # Venues whose golden files leave out trades from before the subscription.
-WITHOUT_PAST_TRADES = {"kraken-futures"}
+WITHOUT_PAST_TRADES = {"kraken-futures", "kraken-v2"}
+# Captures that this package makes itself, where no whole recording is at hand.
+FIXTURES = ROOT / "Tests" / "Fixtures"
 OWN = {"channels": ["quotes", "book"], "ownChannels": ["aggTrade"]}
 SMALL = [
     Recording("coinbase", "coinbase/coinbase-A.cap.gz", "coinbase", COINBASE, 20, fault_line=3_000),
@@ -78,6 +80,14 @@ SMALL = [
         20,
         fault_line=2_500,
         names={"ETH-USD-21Z31": "ETH-USD-20211231", "XRP-USD-21U24": "XRP-USD-20210924"},
+    ),
+    Recording(
+        "kraken-v2",
+        str(FIXTURES / "kraken-v2.cap.gz"),
+        str(FIXTURES / "kraken-v2.instruments"),
+        ("BTC/USD", "DOGE/USD"),
+        20,
+        fault_line=200,
     ),
 ]
 LARGE = [

@@ -30,6 +30,9 @@ INBOUND_MOST = {"binance": 5, "binance-usdm": 10}
 """Messages that a client may send in a second (developers.binance.com, WebSocket market streams)."""
 
 
+HEARTBEATS = {"kraken": '{"event":"heartbeat"}', "kraken-v2": '{"channel":"heartbeat"}'}
+
+
 @dataclass
 class Fault:
     """What goes wrong, once, when a line of the capture is reached: `cut`, `silence` or `garbage`."""
@@ -86,6 +89,11 @@ def stream_of(venue: str, text: str) -> Stream | None:
         return (frame[-2], frame[-1]) if isinstance(frame, list) else None
     if venue == "kraken-futures":
         return (frame["feed"].removesuffix("_snapshot"), frame["product_id"]) if "event" not in frame else None
+    if venue == "kraken-v2":
+        channel, data = frame.get("channel"), frame.get("data")
+        if channel == "instrument":
+            return channel, ""
+        return (channel, data[0]["symbol"]) if channel in ("book", "trade", "ticker") else None
     symbol, channel = frame["stream"].split("@", 1)
     return channel, symbol
 
@@ -99,6 +107,12 @@ def wanted(venue: str, frame: dict[str, Any]) -> set[Stream]:
         assert set(frame) == {"event", "feed", "product_ids"}, frame
         # The venue takes small letters and answers in capitals.
         return {(frame["feed"], product.upper()) for product in frame["product_ids"]}
+    if venue == "kraken-v2":
+        assert set(frame) == {"method", "params"}, frame
+        params = frame["params"]
+        options = {"instrument": set(), "book": {"depth"}, "trade": {"snapshot"}, "ticker": {"event_trigger"}}
+        assert set(params) - {"channel", "symbol"} == options[params["channel"]], frame
+        return {(params["channel"], symbol) for symbol in params.get("symbol", [""])}
     assert set(frame) == {"event", "pair", "subscription"}, frame
     subscription = dict(frame["subscription"])
     name = subscription.pop("name")
@@ -187,6 +201,9 @@ class VenuePlayer:
             if self.capture.venue == "kraken":
                 await socket.send('{"connectionID":1,"event":"systemStatus","status":"online","version":"1.8.3"}')
                 tasks.append(asyncio.create_task(self._heartbeats(socket, muted)))
+            if self.capture.venue == "kraken-v2":
+                await socket.send('{"channel":"status","type":"update","data":[{"api_version":"v2","system":"online"}]}')
+                tasks.append(asyncio.create_task(self._heartbeats(socket, muted)))
             if self.capture.venue == "kraken-futures":
                 await socket.send('{"event":"info","version":1}')
             playing: dict[Stream, asyncio.Task[None]] = {}
@@ -226,7 +243,7 @@ class VenuePlayer:
         muted: asyncio.Event,
     ) -> None:
         frame = json.loads(text)
-        verb = frame.get("type") or frame.get("event")
+        verb = frame.get("type") or frame.get("event") or frame.get("method")
         if verb == "ping":
             return await socket.send(json.dumps({"event": "pong", **{key: frame[key] for key in frame if key == "reqid"}}))
         try:
@@ -256,6 +273,11 @@ class VenuePlayer:
             for feed, product in streams:
                 await socket.send(json.dumps({"event": f"{verb}d", "feed": feed, "product_ids": [product]}))
             return
+        if self.capture.venue == "kraken-v2":
+            for channel, symbol in streams:
+                about = {"channel": channel} | ({"symbol": symbol} if symbol else {})
+                await socket.send(json.dumps({"method": verb, "result": about, "success": True}))
+            return
         for channel, pair in streams:
             name, _, depth = channel.partition("-")
             about = {"name": name} | ({"depth": int(depth)} if depth else {})
@@ -266,7 +288,7 @@ class VenuePlayer:
         while not muted.is_set():
             await asyncio.sleep(1)
             if not muted.is_set():
-                await socket.send('{"event":"heartbeat"}')
+                await socket.send(HEARTBEATS[self.capture.venue])
 
     async def _play(
         self,

@@ -51,6 +51,12 @@ struct Golden: Sendable, CustomTestStringConvertible {
             names: ["ETH-USD-21Z31": "ETH-USD-20211231", "XRP-USD-21U24": "XRP-USD-20210924"],
             hasPastTrades: false
         ),
+        Golden(
+            venue: "kraken-v2",
+            capture: "Fixtures/kraken-v2.cap.gz",
+            folder: "Fixtures/golden-kraken-v2",
+            hasPastTrades: false
+        ),
     ]
 
     func name(_ theirs: String) -> String { names[theirs] ?? theirs }
@@ -137,7 +143,7 @@ struct GoldenTests {
 
     @Test(
         "quotes and candles are those that independent software read",
-        arguments: Golden.all.filter { $0.capture.contains("-A.") }
+        arguments: Golden.all.filter { $0.capture.contains("-A.") || $0.capture.hasPrefix("Fixtures/") }
     )
     func quotesAndCandles(_ golden: Golden) throws {
         var replay = try Replay(golden.venue)

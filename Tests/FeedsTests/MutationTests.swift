@@ -22,6 +22,7 @@ struct MutationTests {
         ("binance-usdm", "binance_futures/binance_futures-A.cap.gz"),
         ("kraken", "kraken/kraken-A.cap.gz"),
         ("kraken-futures", "kraken_futures/kraken_futures-A.cap.gz"),
+        ("kraken-v2", "Fixtures/kraken-v2.cap.gz"),
     ]
 
     @Test("flipped, repeated, cut and swapped bytes never stop the feed", arguments: captures, [1, 2, 3])

@@ -7,8 +7,12 @@ struct VenueTalk {
     var replay: Replay
 
     init(_ venue: String, limits: VenueFeed.Limits = .init()) throws {
-        replay = try Replay(venue)
-        replay.feed = VenueFeed(replay.feed.dialect, limits: limits)
+        try self.init(#require(Venues.dialect(of: venue)), limits: limits)
+    }
+
+    init(_ dialect: any VenueDialect, limits: VenueFeed.Limits = .init()) throws {
+        replay = try Replay(dialect.venue)
+        replay.feed = VenueFeed(dialect, limits: limits)
         replay.feed.passesQuotesWithoutSize = true
         replay.recorder.keepsBooks = true
     }

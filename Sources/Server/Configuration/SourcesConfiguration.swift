@@ -87,7 +87,7 @@ package struct CaptureConfiguration: ConfigurationSection {
 /// One live venue.
 package struct VenueConfiguration: ConfigurationSection {
     /// The venues whose words are understood.
-    package static let known = ["coinbase", "binance", "binance-usdm", "kraken", "kraken-futures"]
+    package static let known = ["coinbase", "binance", "binance-usdm", "kraken", "kraken-futures", "kraken-v2"]
 
     package var venue = ""
     package var url = ""

@@ -35,11 +35,15 @@ package enum VenueManners {
         (["fstream.binance.com", "fapi.binance.com"], BinanceManner(market: .perpetual)),
         (["ws.kraken.com"], KrakenManner()),
         (["futures.kraken.com"], KrakenFuturesManner()),
+        ([], KrakenV2Manner()),
     ]
 
     /// The manner of the venue at a recorded address, `wss://ws.kraken.com`.
     static func manner(ofURL url: String) -> (any VenueManner)? {
-        guard let host = WebAddress(url)?.host else { return nil }
+        guard let address = WebAddress(url) else { return nil }
+        let host = address.host
+        // Two versions at one host.
+        if host == "ws.kraken.com", address.path.hasPrefix("/v2") { return KrakenV2Manner() }
         return all.first { $0.hosts.contains(host) }?.manner
     }
 }
