@@ -177,6 +177,7 @@ public enum Venues {
         KrakenDialect(),
         KrakenFuturesDialect(),
         KrakenV2Dialect(),
+        CoinbaseAdvancedDialect(),
     ]
 
     /// The dialect of a venue by its name in configuration.

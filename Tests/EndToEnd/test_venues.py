@@ -56,7 +56,7 @@ KRAKEN = ("WAVES/EUR", "XMR/USD", "KSM/XBT", "GRT/ETH", "SC/EUR", "ETH/CHF", "OC
 COINBASE = ("SKL-USD", "SKL-BTC", "NMR-EUR", "YFI-BTC", "SKL-GBP")
 KRAKEN_FUTURES = ("PI_ETHUSD", "PI_XRPUSD", "PI_LTCUSD", "FI_ETHUSD_211231", "FI_XRPUSD_210924")
 # Venues whose golden files leave out trades from before the subscription.
-WITHOUT_PAST_TRADES = {"kraken-futures", "kraken-v2"}
+WITHOUT_PAST_TRADES = {"kraken-futures", "kraken-v2", "coinbase-advanced"}
 # Captures that this package makes itself, where no whole recording is at hand.
 FIXTURES = ROOT / "Tests" / "Fixtures"
 OWN = {"channels": ["quotes", "book"], "ownChannels": ["aggTrade"]}
@@ -86,6 +86,14 @@ SMALL = [
         str(FIXTURES / "kraken-v2.cap.gz"),
         str(FIXTURES / "kraken-v2.instruments"),
         ("BTC/USD", "DOGE/USD"),
+        20,
+        fault_line=200,
+    ),
+    Recording(
+        "coinbase-advanced",
+        str(FIXTURES / "coinbase-advanced.cap.gz"),
+        str(FIXTURES / "coinbase-advanced.instruments"),
+        ("BTC-USD", "DOGE-USD"),
         20,
         fault_line=200,
     ),
@@ -340,8 +348,8 @@ def follow(
             stack.callback(client.socket.close)
             client.ask(connect={"client": "test_venues", "pass_ms": 10})
             stage = Stage(hub, client, players)
-            client.subscribe("trades", "*", delivery=1)
-            client.subscribe("status", "*", delivery=1)
+            client.subscribe("trades", "*@*", delivery=1)
+            client.subscribe("status", "*@*", delivery=1)
             for gate in gates:
                 gate.open()
             return stage

@@ -57,6 +57,12 @@ struct Golden: Sendable, CustomTestStringConvertible {
             folder: "Fixtures/golden-kraken-v2",
             hasPastTrades: false
         ),
+        Golden(
+            venue: "coinbase-advanced",
+            capture: "Fixtures/coinbase-advanced.cap.gz",
+            folder: "Fixtures/golden-coinbase-advanced",
+            hasPastTrades: false
+        ),
     ]
 
     func name(_ theirs: String) -> String { names[theirs] ?? theirs }

@@ -23,6 +23,7 @@ struct MutationTests {
         ("kraken", "kraken/kraken-A.cap.gz"),
         ("kraken-futures", "kraken_futures/kraken_futures-A.cap.gz"),
         ("kraken-v2", "Fixtures/kraken-v2.cap.gz"),
+        ("coinbase-advanced", "Fixtures/coinbase-advanced.cap.gz"),
     ]
 
     @Test("flipped, repeated, cut and swapped bytes never stop the feed", arguments: captures, [1, 2, 3])

@@ -269,5 +269,88 @@ def kraken_v2() -> None:
     capture.write(instruments, {"error": [], "result": listed})
 
 
+# ---- Coinbase Advanced Trade ---------------------------------------------------------------------------------------------------
+
+
+def coinbase_advanced() -> None:
+    capture, instruments = Capture("coinbase-advanced", "wss://advanced-trade-ws.coinbase.com"), market()
+    symbols = [one.symbol for one in instruments]
+    capture.add("C", capture.url)
+    capture.add("S", {"type": "subscribe", "channel": "heartbeats"})
+    for channel in ("level2", "market_trades", "ticker"):
+        capture.add("S", {"type": "subscribe", "product_ids": symbols, "channel": channel})
+    number = -1
+
+    def frame(channel: str, event: dict[str, Any]) -> None:
+        nonlocal number
+        number += 1
+        about = {"channel": channel, "client_id": "", "timestamp": iso(capture.now_ns)[:-1] + "855Z"}
+        capture.add("R", about | {"sequence_num": number, "events": [event]})
+
+    def book(one: Instrument, kind: str, changes: list[Change]) -> None:
+        updates = []
+        for side, price, quantity in changes:
+            texts = one.text(price, quantity)
+            time = "1970-01-01T00:00:00Z" if kind == "snapshot" else iso(capture.now_ns - 3_000_000)
+            update = {"side": "offer" if side == "ask" else side, "event_time": time, "price_level": texts[0]}
+            updates.append(update | {"new_quantity": "0" if quantity == 0 else texts[1]})
+        frame("l2_data", {"type": kind, "product_id": one.symbol, "updates": updates})
+        capture.checkpoint(one)
+
+    def trades(one: Instrument, kind: str, rows: list[tuple[int, str, str, str]]) -> None:
+        event_ns = capture.now_ns // 10**6 * 10**6 - 2_000_000
+        entries = [
+            {
+                "product_id": one.symbol,
+                "trade_id": str(trade_id),
+                "price": price,
+                "size": quantity,
+                "time": iso(event_ns),
+                # The maker's.
+                "side": "SELL" if side == "buy" else "BUY",
+            }
+            for trade_id, side, price, quantity in reversed(rows)
+        ]
+        frame("market_trades", {"type": kind, "trades": entries})
+        if kind == "update":
+            for trade_id, side, price, quantity in rows:
+                capture.golden_trade(one, side, price, quantity, event_ns, trade_id)
+
+    def whole(one: Instrument) -> list[Change]:
+        return [(side, *level) for side in ("bid", "ask") for level in one.side(side)]
+
+    frame("subscriptions", {"subscriptions": {"heartbeats": ["heartbeats"]}})
+    for one in instruments:
+        book(one, "snapshot", whole(one))
+        trades(one, "snapshot", [(one.trade_id - 1 + step, "sell", *one.text(one.price, 12_345)) for step in range(2)])
+    frame("subscriptions", {"subscriptions": {"level2": symbols, "market_trades": symbols, "ticker": symbols}})
+    for step, (kind, one, what) in enumerate(happenings(instruments)):
+        capture.now_ns += 20_000_000
+        if step % 50 == 0:
+            frame("heartbeats", {"current_time": iso(capture.now_ns), "heartbeat_counter": step // 50})
+        if kind in ("update", "snapshot"):
+            book(one, kind, what or whole(one))
+        elif kind == "trade":
+            trades(one, "update", what)
+        else:
+            (bid, bid_qty), (ask, ask_qty) = one.top("bid", 1)[0], one.top("ask", 1)[0]
+            best = {"best_bid": bid, "best_bid_quantity": bid_qty, "best_ask": ask, "best_ask_quantity": ask_qty}
+            ticker = {"type": "ticker", "product_id": one.symbol, "price": bid, "volume_24_h": "16038.28770938"} | best
+            frame("ticker", {"type": "update", "tickers": [ticker]})
+            capture.golden_quote(one)
+    listed = [
+        {
+            "product_id": one.symbol,
+            "product_type": "SPOT",
+            "price_increment": decimal(1, one.price_scale),
+            "quote_increment": "0.01",
+            "base_increment": decimal(1, one.quantity_scale),
+        }
+        for one in instruments
+    ]
+    capture.write(instruments, {"products": listed, "num_products": len(listed)})
+
+
 if __name__ == "__main__":
     kraken_v2()
+    coinbase_advanced()

@@ -87,7 +87,9 @@ package struct CaptureConfiguration: ConfigurationSection {
 /// One live venue.
 package struct VenueConfiguration: ConfigurationSection {
     /// The venues whose words are understood.
-    package static let known = ["coinbase", "binance", "binance-usdm", "kraken", "kraken-futures", "kraken-v2"]
+    package static let known = [
+        "coinbase", "binance", "binance-usdm", "kraken", "kraken-futures", "kraken-v2", "coinbase-advanced",
+    ]
 
     package var venue = ""
     package var url = ""

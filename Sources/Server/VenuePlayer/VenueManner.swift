@@ -11,6 +11,9 @@ package protocol VenueManner: Sendable {
     /// What a recorded frame is to the player.
     func role(of frame: UnsafeRawBufferPointer) -> RecordedRole
 
+    /// A frame with another number than the recorded one; nil where frames of a connection are not numbered.
+    func numbered(_ text: some Collection<UInt8>, _ number: UInt64) -> [UInt8]?
+
     /// What a client's frame means; two frames of the same meaning give equal requests.
     func request(_ text: UnsafeRawBufferPointer) throws(MeaningFault) -> VenueRequest
 
@@ -27,6 +30,10 @@ package protocol VenueManner: Sendable {
     func httpRefusal(_ refusal: HTTPRefusal) -> String
 }
 
+extension VenueManner {
+    package func numbered(_ text: some Collection<UInt8>, _ number: UInt64) -> [UInt8]? { nil }
+}
+
 /// All venues that can be played.
 package enum VenueManners {
     package static let all: [(hosts: [String], manner: any VenueManner)] = [
@@ -36,6 +43,7 @@ package enum VenueManners {
         (["ws.kraken.com"], KrakenManner()),
         (["futures.kraken.com"], KrakenFuturesManner()),
         ([], KrakenV2Manner()),
+        (["advanced-trade-ws.coinbase.com"], CoinbaseAdvancedManner()),
     ]
 
     /// The manner of the venue at a recorded address, `wss://ws.kraken.com`.
