@@ -178,6 +178,7 @@ public enum Venues {
         KrakenFuturesDialect(),
         KrakenV2Dialect(),
         CoinbaseAdvancedDialect(),
+        GeminiDialect(),
     ]
 
     /// The dialect of a venue by its name in configuration.

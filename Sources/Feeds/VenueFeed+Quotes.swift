@@ -216,7 +216,7 @@ extension VenueFeed {
         return try old.widened(to: scales, most: limits.scaleMost)
     }
 
-    /// Makes sure that all trades and quotes of a frame can be taken: it is refused as a whole or not at all.
+    /// Makes sure that all trades, quotes and candles of a frame can be taken: it is refused as a whole or not at all.
     func checkAll(
         _ messages: [VenueMessage],
         _ arrival: Arrival,
@@ -240,6 +240,11 @@ extension VenueFeed {
                 )
                 symbol = quote.symbol
                 numbers = Numbers(prices: [quote.bid, quote.ask], quantities: sizes, scales: scales)
+            case .candle(let candle):
+                let prices = [candle.open, candle.high, candle.low, candle.close]
+                let scales = Scales(price: prices.map(needed).max() ?? 0, quantity: needed(candle.volume))
+                symbol = candle.symbol
+                numbers = Numbers(prices: prices, quantities: [candle.volume], scales: scales)
             default:
                 continue
             }

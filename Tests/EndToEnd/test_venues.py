@@ -56,7 +56,7 @@ KRAKEN = ("WAVES/EUR", "XMR/USD", "KSM/XBT", "GRT/ETH", "SC/EUR", "ETH/CHF", "OC
 COINBASE = ("SKL-USD", "SKL-BTC", "NMR-EUR", "YFI-BTC", "SKL-GBP")
 KRAKEN_FUTURES = ("PI_ETHUSD", "PI_XRPUSD", "PI_LTCUSD", "FI_ETHUSD_211231", "FI_XRPUSD_210924")
 # Venues whose golden files leave out trades from before the subscription.
-WITHOUT_PAST_TRADES = {"kraken-futures", "kraken-v2", "coinbase-advanced"}
+WITHOUT_PAST_TRADES = {"kraken-futures", "kraken-v2", "coinbase-advanced", "gemini"}
 # Captures that this package makes itself, where no whole recording is at hand.
 FIXTURES = ROOT / "Tests" / "Fixtures"
 OWN = {"channels": ["quotes", "book"], "ownChannels": ["aggTrade"]}
@@ -94,6 +94,14 @@ SMALL = [
         str(FIXTURES / "coinbase-advanced.cap.gz"),
         str(FIXTURES / "coinbase-advanced.instruments"),
         ("BTC-USD", "DOGE-USD"),
+        20,
+        fault_line=200,
+    ),
+    Recording(
+        "gemini",
+        str(FIXTURES / "gemini.cap.gz"),
+        str(FIXTURES / "gemini.instruments"),
+        ("BTCUSD", "DOGEUSD"),
         20,
         fault_line=200,
     ),

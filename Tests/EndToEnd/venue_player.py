@@ -93,6 +93,8 @@ def stream_of(venue: str, text: str) -> Stream | None:
         return (frame[-2], frame[-1]) if isinstance(frame, list) else None
     if venue == "kraken-futures":
         return (frame["feed"].removesuffix("_snapshot"), frame["product_id"]) if "event" not in frame else None
+    if venue == "gemini":
+        return ("l2", frame["symbol"]) if frame["type"] in ("l2_updates", "trade") else None
     if venue == "coinbase-advanced":
         channel, event = frame.get("channel"), frame["events"][0]
         if channel == "l2_data":
@@ -117,6 +119,9 @@ def wanted(venue: str, frame: dict[str, Any]) -> set[Stream]:
         assert set(frame) == {"event", "feed", "product_ids"}, frame
         # The venue takes small letters and answers in capitals.
         return {(frame["feed"], product.upper()) for product in frame["product_ids"]}
+    if venue == "gemini":
+        assert set(frame) == {"type", "subscriptions"}, frame
+        return {(each["name"], symbol) for each in frame["subscriptions"] for symbol in each["symbols"]}
     if venue == "coinbase-advanced":
         if frame == {"type": "subscribe", "channel": "heartbeats"}:
             return {("heartbeats", "")}
@@ -291,6 +296,8 @@ class VenuePlayer:
         if self.capture.venue == "kraken-futures":
             for feed, product in streams:
                 await socket.send(json.dumps({"event": f"{verb}d", "feed": feed, "product_ids": [product]}))
+            return
+        if self.capture.venue == "gemini":
             return
         if self.capture.venue == "coinbase-advanced":
             channels = {channel: [product for name, product in all_of if name == channel] for channel, _ in all_of}

@@ -63,6 +63,12 @@ struct Golden: Sendable, CustomTestStringConvertible {
             folder: "Fixtures/golden-coinbase-advanced",
             hasPastTrades: false
         ),
+        Golden(
+            venue: "gemini",
+            capture: "Fixtures/gemini.cap.gz",
+            folder: "Fixtures/golden-gemini",
+            hasPastTrades: false
+        ),
     ]
 
     func name(_ theirs: String) -> String { names[theirs] ?? theirs }

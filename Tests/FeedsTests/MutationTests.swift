@@ -24,6 +24,7 @@ struct MutationTests {
         ("kraken-futures", "kraken_futures/kraken_futures-A.cap.gz"),
         ("kraken-v2", "Fixtures/kraken-v2.cap.gz"),
         ("coinbase-advanced", "Fixtures/coinbase-advanced.cap.gz"),
+        ("gemini", "Fixtures/gemini.cap.gz"),
     ]
 
     @Test("flipped, repeated, cut and swapped bytes never stop the feed", arguments: captures, [1, 2, 3])

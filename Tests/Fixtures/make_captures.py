@@ -351,6 +351,58 @@ def coinbase_advanced() -> None:
     capture.write(instruments, {"products": listed, "num_products": len(listed)})
 
 
+# ---- Gemini -------------------------------------------------------------------------------------------------------------------
+
+
+def gemini() -> None:
+    capture, instruments = Capture("gemini", "wss://api.gemini.com/v2/marketdata"), market()
+    name = {one.symbol: f"{one.base}USD" for one in instruments}
+    capture.add("C", capture.url)
+    capture.add("S", {"type": "subscribe", "subscriptions": [{"name": "l2", "symbols": list(name.values())}]})
+
+    def trade(one: Instrument, key: str, trade_id: int, side: str, price: str, quantity: str) -> dict[str, Any]:
+        about = {"type": "trade", "symbol": name[one.symbol], key: 3_575_573_053 + trade_id}
+        rest = {"timestamp": capture.now_ns // 10**6 - 2, "price": price, "quantity": quantity, "side": side}
+        return about | rest | {"tid": trade_id}
+
+    def book(one: Instrument, kind: str, changes: list[Change]) -> None:
+        texts = [(side, one.text(price, quantity)) for side, price, quantity in changes]
+        entries = [["buy" if side == "bid" else "sell", price, trimmed(quantity)] for side, (price, quantity) in texts]
+        frame: dict[str, Any] = {"type": "l2_updates", "symbol": name[one.symbol], "changes": entries}
+        if kind == "snapshot":
+            rows = [(one.trade_id - step, "sell", *one.text(one.price, 12_345)) for step in range(2)]
+            frame["trades"] = [trade(one, "eventid", *row) for row in rows]
+        capture.add("R", frame)
+        capture.checkpoint(one)
+
+    for one in instruments:
+        book(one, "snapshot", [(side, *level) for side in ("bid", "ask") for level in one.side(side)])
+    for kind, one, what in happenings(instruments):
+        capture.now_ns += 20_000_000
+        if kind == "update":
+            book(one, kind, what)
+        elif kind == "trade":
+            for trade_id, side, price, quantity in what:
+                capture.add("R", trade(one, "event_id", trade_id, side, price, quantity))
+                event_ns = (capture.now_ns // 10**6 - 2) * 10**6
+                capture.golden_trade(one, side, price, quantity, event_ns, trade_id)
+        else:
+            capture.add("R", {"type": "heartbeat", "timestamp": capture.now_ns // 10**6})
+    listed = [
+        {
+            "symbol": name[one.symbol],
+            "base_currency": one.base,
+            "quote_currency": "USD",
+            "tick_size": float(Decimal(1).scaleb(-one.quantity_scale)),
+            "quote_increment": float(Decimal(1).scaleb(-one.price_scale)),
+            "product_type": "spot",
+        }
+        for one in instruments
+    ]
+    capture.write(instruments, listed)
+
+
 if __name__ == "__main__":
     kraken_v2()
     coinbase_advanced()
+    gemini()

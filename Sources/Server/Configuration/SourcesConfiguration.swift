@@ -88,7 +88,7 @@ package struct CaptureConfiguration: ConfigurationSection {
 package struct VenueConfiguration: ConfigurationSection {
     /// The venues whose words are understood.
     package static let known = [
-        "coinbase", "binance", "binance-usdm", "kraken", "kraken-futures", "kraken-v2", "coinbase-advanced",
+        "coinbase", "binance", "binance-usdm", "kraken", "kraken-futures", "kraken-v2", "coinbase-advanced", "gemini",
     ]
 
     package var venue = ""

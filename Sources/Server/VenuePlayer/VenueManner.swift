@@ -44,6 +44,7 @@ package enum VenueManners {
         (["futures.kraken.com"], KrakenFuturesManner()),
         ([], KrakenV2Manner()),
         (["advanced-trade-ws.coinbase.com"], CoinbaseAdvancedManner()),
+        (["api.gemini.com"], GeminiManner()),
     ]
 
     /// The manner of the venue at a recorded address, `wss://ws.kraken.com`.
