@@ -44,6 +44,8 @@ struct FeedInstrument: Sendable {
     var hasMissedTrades = false
     /// The number of the last trade, where the venue counts them.
     var lastTrade: UInt64 = 0
+    /// Decimals that the list of instruments or the venue itself told; nil where they are inferred from the digits.
+    var toldUnits: VenueFeed.Scales?
     private var recentTrades = RecentTrades()
 
     init(_ instrument: Instrument, connection: UInt32) {

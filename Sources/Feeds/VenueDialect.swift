@@ -129,6 +129,9 @@ public struct VenueRules: Sendable {
         case significant
         /// All that the venue writes: its checksum is made of them.
         case written
+        /// Those of the list of instruments or of a ``VenueMessage/units(_:)``: the checksum is made of them, and the venue
+        /// writes only those that count. Where nobody told, no checksum is compared.
+        case told
     }
 
     public enum ChecksumRule: Sendable, BitwiseCopyable {
@@ -187,6 +190,10 @@ public enum Venues {
         BybitDialect(market: .linear),
         BybitDialect(market: .inverse),
         BybitV2Dialect(),
+        KrakenFuturesDialect(),
+        KrakenV2Dialect(),
+        CoinbaseAdvancedDialect(),
+        GeminiDialect(),
     ]
 
     /// The dialect of a venue by its name in configuration.

@@ -397,6 +397,7 @@ extension VenueFeed {
     /// Whether the book is what the venue says it is, or nobody minds.
     private mutating func compareChecksum(_ message: VenueBook, _ place: Int, _ flags: inout EventFlags) -> Bool {
         guard let wanted = message.checksum, checksumRule != .ignore else { return true }
+        guard rules.decimals != .told || followed[place].toldUnits != nil else { return true }
         if followed[place].checksum(by: rules.checksumMethod) == wanted {
             counters.checksumsRight += 1
             flags.insert(.checksumOK)
@@ -430,8 +431,12 @@ extension VenueFeed {
         _ instruments: inout InstrumentTable,
         _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
-        if convert(levels, followed[place].priceScale, followed[place].quantityScale) { return }
-        let needed = scales(of: levels)
+        let isTold = rules.decimals == .told && followed[place].toldUnits.map { !isFitting($0, place) } ?? false
+        if !isTold, convert(levels, followed[place].priceScale, followed[place].quantityScale) { return }
+        var needed = scales(of: levels)
+        if isTold, let told = followed[place].toldUnits {
+            needed = try needed.widened(to: told, most: limits.scaleMost)
+        }
         let price = max(needed.price, followed[place].priceScale)
         let quantity = max(needed.quantity, followed[place].quantityScale)
         // Before the units change: a refused message leaves them.

@@ -17,7 +17,7 @@ extension VenueFeed {
 
     private func needed(_ number: VenueNumber) -> UInt8 {
         switch rules.decimals {
-        case .significant: number.scale
+        case .significant, .told: number.scale
         case .written: max(number.scale, min(number.written, limits.scaleMost))
         }
     }
@@ -45,7 +45,9 @@ extension VenueFeed {
         }
         counters.trades += 1
         var flags = flags(eventNs: trade.eventNs)
-        if trade.isHistoric { flags.insert(.historic) } else if isAfterLoss(trade, place) { flags.insert(.gapBefore) }
+        if trade.isHistoric { flags.insert(.historic) }
+        // A past trade that has a number closes the hole that it was lost in.
+        if !trade.isHistoric || rules.tradesAreNumbered, isAfterLoss(trade, place) { flags.insert(.gapBefore) }
         let event = MarketEvent(
             instrument: followed[place].id,
             flags: flags,
@@ -65,8 +67,11 @@ extension VenueFeed {
         let last = followed[place].lastTrade
         if last > 0 {
             // The numbers know better than the connection.
-            isLoss = trade.sequence > last + 1
-            if isLoss { counters.missedTrades += Int(clamping: trade.sequence - last - 1) }
+            let missed = trade.sequence > last ? trade.sequence - last - 1 : 0
+            isLoss = missed > 0
+            // The venue's numbers are not to be trusted with our arithmetic.
+            let (sum, isOver) = counters.missedTrades.addingReportingOverflow(Int(clamping: missed))
+            counters.missedTrades = isOver ? .max : sum
         }
         followed[place].lastTrade = max(last, trade.sequence)
         return isLoss
@@ -211,7 +216,7 @@ extension VenueFeed {
         return try old.widened(to: scales, most: limits.scaleMost)
     }
 
-    /// Makes sure that all trades and quotes of a frame can be taken: it is refused as a whole or not at all.
+    /// Makes sure that all trades, quotes and candles of a frame can be taken: it is refused as a whole or not at all.
     func checkAll(
         _ messages: [VenueMessage],
         _ arrival: Arrival,
@@ -235,6 +240,11 @@ extension VenueFeed {
                 )
                 symbol = quote.symbol
                 numbers = Numbers(prices: [quote.bid, quote.ask], quantities: sizes, scales: scales)
+            case .candle(let candle):
+                let prices = [candle.open, candle.high, candle.low, candle.close]
+                let scales = Scales(price: prices.map(needed).max() ?? 0, quantity: needed(candle.volume))
+                symbol = candle.symbol
+                numbers = Numbers(prices: prices, quantities: [candle.volume], scales: scales)
             default:
                 continue
             }

@@ -75,6 +75,8 @@ public struct VenueFeed: Sendable {
     private var index = SymbolIndex()
     private var placeByID: [InstrumentID: Int] = [:]
     private var counts = FrameCounts()
+    /// What the venue told of units, by its names; at most ``Limits/instrumentsMost``, those beyond count as not told.
+    private var toldUnits: [String: Scales] = [:]
 
     public init(_ dialect: any VenueDialect, limits: Limits = Limits()) {
         self.dialect = dialect
@@ -256,6 +258,8 @@ public struct VenueFeed: Sendable {
             }
         case .trading(let symbol, let isHalted):
             handle(trading: symbol, isHalted: isHalted, arrival, &sink)
+        case .units(let units):
+            handle(units, arrival)
         case .answer(let text):
             actions.append(FeedAction(connection: arrival.connection, demand: .send("\(text)")))
         case .refusal(let reason):
@@ -305,6 +309,16 @@ public struct VenueFeed: Sendable {
         sendStatus(MarketStatus(state, reason), place, atNs: arrival.receivedNs, &sink)
     }
 
+    /// Remembers the units of an instrument; its book takes them on with its next message.
+    private mutating func handle(_ units: VenueUnits, _ arrival: Arrival) {
+        let told = Scales(price: units.priceScale, quantity: units.quantityScale)
+        guard told.price <= limits.scaleMost, told.quantity <= limits.scaleMost else { return }
+        if let place = place(of: units.symbol, arrival) { followed[place].toldUnits = told }
+        let rawSymbol = units.symbol.string(in: arrival.text)
+        guard toldUnits.count < limits.instrumentsMost || toldUnits[rawSymbol] != nil else { return }
+        toldUnits[rawSymbol] = told
+    }
+
     // MARK: Instruments
 
     func place(of symbol: FrameValue, _ arrival: Arrival) -> Int? {
@@ -335,8 +349,10 @@ public struct VenueFeed: Sendable {
         else { throw .unknownSymbol }
         guard followed.count < limits.instrumentsMost else { throw .tooManyInstruments }
         let id: InstrumentID
+        var told = toldUnits[rawSymbol]
         if let listed = instruments.id(venue: dialect.venue, rawSymbol: rawSymbol) {
             id = listed
+            told = told ?? Scales(price: instruments[id].priceScale, quantity: instruments[id].quantityScale)
         } else {
             id = try infer(rawSymbol, scales, &instruments)
         }
@@ -344,6 +360,7 @@ public struct VenueFeed: Sendable {
         let place = name.withUTF8 { index.add(UnsafeRawBufferPointer($0)) }
         followed.append(FeedInstrument(instruments[id], connection: arrival.connection))
         followed[place].count = counts.current
+        followed[place].toldUnits = told
         placeByID[id] = place
         sink.learn(instruments[id])
         sendStatus(MarketStatus(.connected, .started), place, atNs: arrival.receivedNs, &sink)

@@ -24,8 +24,8 @@ public enum VenueListing {
 
     /// All entries of a list: the venue's own answer, or a collection of entries under `entries`.
     ///
-    /// Lists come as `[entry...]`, or as an object in which `entries`, `symbols`, `result` or `data` holds the entries as an
-    /// array or by name.
+    /// Lists come as `[entry...]`, or as an object in which `entries`, `symbols`, `result`, `data`, `instruments` or `products`
+    /// holds the entries as an array or by name.
     public static func instruments(
         in text: UnsafeRawBufferPointer,
         of dialect: any VenueDialect
@@ -42,6 +42,7 @@ public enum VenueListing {
                 let holdsEntries =
                     key.equals("entries", in: text) || key.equals("symbols", in: text)
                     || key.equals("result", in: text) || key.equals("data", in: text)
+                    || key.equals("instruments", in: text) || key.equals("products", in: text)
                 if holdsEntries, scanner.isAtArray || scanner.isAtObject {
                     try readEntries(&scanner, dialect, &found)
                 } else {

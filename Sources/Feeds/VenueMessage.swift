@@ -24,6 +24,8 @@ public enum VenueMessage: Sendable {
     case candle(VenueCandle)
     /// The venue stopped trading in an instrument, or goes on.
     case trading(FrameValue, isHalted: Bool)
+    /// The decimals that the venue writes an instrument's checksum with.
+    case units(VenueUnits)
     /// The venue wants this text back at once.
     case answer(StaticString)
     /// Data of this instrument will follow.
@@ -36,6 +38,12 @@ public enum VenueMessage: Sendable {
     case reconnectRequest
     /// Something documented that the hub has no use for.
     case other
+}
+
+public struct VenueUnits: Sendable, BitwiseCopyable {
+    public var symbol: FrameValue
+    public var priceScale: UInt8
+    public var quantityScale: UInt8
 }
 
 public struct VenueTrade: Sendable, BitwiseCopyable {

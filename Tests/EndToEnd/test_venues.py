@@ -69,6 +69,9 @@ DERIBIT_NAMES = {
 }
 DERIBIT = ("BTC-24SEP21-8000-P", "BTC-25MAR22-30000-C", "BTC-30JUL21-24000-P", "ETH-30JUL21-2800-C", "ETH-27AUG21-4000-P")
 BITSTAMP = ("ethusd", "xrpeur", "usdtusd", "batbtc", "galaeur")
+KRAKEN_FUTURES = ("PI_ETHUSD", "PI_XRPUSD", "PI_LTCUSD", "FI_ETHUSD_211231", "FI_XRPUSD_210924")
+# Venues whose golden files leave out trades from before the subscription.
+WITHOUT_PAST_TRADES = {"kraken-futures", "kraken-v2", "coinbase-advanced", "gemini"}
 OWN = {"channels": ["quotes", "book"], "ownChannels": ["aggTrade"]}
 SMALL = [
     Recording("coinbase", "coinbase/coinbase-A.cap.gz", "coinbase", COINBASE, 20, fault_line=3_000),
@@ -121,6 +124,39 @@ SMALL = [
         ("BTCUSDT", "ETHUSDT"),
         4,
         trades="trades.jsonl",
+        fault_line=200,
+    ),
+    Recording(
+        "kraken-futures",
+        "kraken_futures/kraken_futures-A.cap.gz",
+        "kraken_futures",
+        KRAKEN_FUTURES,
+        20,
+        fault_line=2_500,
+        names={"ETH-USD-21Z31": "ETH-USD-20211231", "XRP-USD-21U24": "XRP-USD-20210924"},
+    ),
+    Recording(
+        "kraken-v2",
+        str(FIXTURES / "kraken-v2.cap.gz"),
+        str(FIXTURES / "kraken-v2.instruments"),
+        ("BTC/USD", "DOGE/USD"),
+        20,
+        fault_line=200,
+    ),
+    Recording(
+        "coinbase-advanced",
+        str(FIXTURES / "coinbase-advanced.cap.gz"),
+        str(FIXTURES / "coinbase-advanced.instruments"),
+        ("BTC-USD", "DOGE-USD"),
+        20,
+        fault_line=200,
+    ),
+    Recording(
+        "gemini",
+        str(FIXTURES / "gemini.cap.gz"),
+        str(FIXTURES / "gemini.instruments"),
+        ("BTCUSD", "DOGEUSD"),
+        20,
         fault_line=200,
     ),
 ]
@@ -297,7 +333,7 @@ class Stage:
             self.statuses.setdefault(f"{instrument.symbol}@{instrument.venue}", []).append(change)
             if push.status.HasField("instrument"):
                 self._learn(push.status.instrument)
-        elif push.HasField("trade"):
+        elif push.HasField("trade") and not (push.flags & HISTORIC and instrument.venue in WITHOUT_PAST_TRADES):
             trade = push.trade
             row = (
                 {1: "buy", 2: "sell"}[trade.aggressor],
@@ -390,8 +426,8 @@ def follow(
             stack.callback(client.socket.close)
             client.ask(connect={"client": "test_venues", "pass_ms": 10})
             stage = Stage(hub, client, players, gates)
-            client.subscribe("trades", "*", delivery=1)
-            client.subscribe("status", "*", delivery=1)
+            client.subscribe("trades", "*@*", delivery=1)
+            client.subscribe("status", "*@*", delivery=1)
             for gate in gates:
                 gate.open()
             return stage

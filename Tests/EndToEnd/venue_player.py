@@ -26,8 +26,15 @@ from websockets.exceptions import ConnectionClosed
 # A subject of a subscription: the venue's channel with its options, and the venue's symbol.
 Stream = tuple[str, str]
 
-INBOUND_MOST = {"binance": 5, "binance-usdm": 10, "binance-coinm": 10}
+INBOUND_MOST = {"binance": 5, "binance-usdm": 10, "binance-coinm": 10, "coinbase-advanced": 8}
 """Messages that a client may send in a second (developers.binance.com, WebSocket market streams)."""
+
+
+HEARTBEATS = {
+    "kraken": '{"event":"heartbeat"}',
+    "kraken-v2": '{"channel":"heartbeat"}',
+    "coinbase-advanced": '{"channel":"heartbeats","sequence_num":0,"events":[{"heartbeat_counter":1}]}',
+}
 
 
 @dataclass
@@ -95,6 +102,21 @@ def stream_of(venue: str, text: str) -> Stream | None:
         return (frame["table"], frame["data"][0]["symbol"]) if "table" in frame else None
     if venue.startswith("bybit"):
         return tuple(frame["topic"].rsplit(".", 1)) if "topic" in frame else None
+    if venue == "kraken-futures":
+        return (frame["feed"].removesuffix("_snapshot"), frame["product_id"]) if "event" not in frame else None
+    if venue == "gemini":
+        return ("l2", frame["symbol"]) if frame["type"] in ("l2_updates", "trade") else None
+    if venue == "coinbase-advanced":
+        channel, event = frame.get("channel"), frame["events"][0]
+        if channel == "l2_data":
+            return "level2", event["product_id"]
+        entries = {"market_trades": "trades", "ticker": "tickers"}
+        return (channel, event[entries[channel]][0]["product_id"]) if channel in entries else None
+    if venue == "kraken-v2":
+        channel, data = frame.get("channel"), frame.get("data")
+        if channel == "instrument":
+            return channel, ""
+        return (channel, data[0]["symbol"]) if channel in ("book", "trade", "ticker") else None
     symbol, channel = frame["stream"].split("@", 1)
     return channel, symbol
 
@@ -131,6 +153,24 @@ def wanted(venue: str, frame: dict[str, Any]) -> set[Stream]:
     if venue.startswith("bybit"):
         assert set(frame) == {"op", "args"} and len(frame["args"]) <= 10, frame
         return {(channel, symbol) for channel, symbol in (topic.rsplit(".", 1) for topic in frame["args"])}
+    if venue == "kraken-futures":
+        assert set(frame) == {"event", "feed", "product_ids"}, frame
+        # The venue takes small letters and answers in capitals.
+        return {(frame["feed"], product.upper()) for product in frame["product_ids"]}
+    if venue == "gemini":
+        assert set(frame) == {"type", "subscriptions"}, frame
+        return {(each["name"], symbol) for each in frame["subscriptions"] for symbol in each["symbols"]}
+    if venue == "coinbase-advanced":
+        if frame == {"type": "subscribe", "channel": "heartbeats"}:
+            return {("heartbeats", "")}
+        assert set(frame) == {"type", "product_ids", "channel"}, frame
+        return {(frame["channel"], product) for product in frame["product_ids"]}
+    if venue == "kraken-v2":
+        assert set(frame) == {"method", "params"}, frame
+        params = frame["params"]
+        options = {"instrument": set(), "book": {"depth"}, "trade": {"snapshot"}, "ticker": {"event_trigger"}}
+        assert set(params) - {"channel", "symbol"} == options[params["channel"]], frame
+        return {(params["channel"], symbol) for symbol in params.get("symbol", [""])}
     assert set(frame) == {"event", "pair", "subscription"}, frame
     subscription = dict(frame["subscription"])
     name = subscription.pop("name")
@@ -151,6 +191,8 @@ class VenuePlayer:
         self.refusals: list[str] = []
         self.client_count = 0
         self.finished_count = 0
+        # By connection, the number of the next frame.
+        self._numbers: dict[Any, int] = {}
         self._random = random.Random(1)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(authority.certificate, authority.key)
@@ -222,6 +264,13 @@ class VenuePlayer:
                 tasks.append(asyncio.create_task(self._heartbeats(socket, muted)))
             if self.capture.venue == "bitmex":
                 await socket.send('{"info":"Welcome to the BitMEX Realtime API.","version":"1","limit":{"remaining":39}}')
+            if self.capture.venue == "kraken-v2":
+                await socket.send('{"channel":"status","type":"update","data":[{"api_version":"v2","system":"online"}]}')
+                tasks.append(asyncio.create_task(self._heartbeats(socket, muted)))
+            if self.capture.venue == "coinbase-advanced":
+                tasks.append(asyncio.create_task(self._heartbeats(socket, muted)))
+            if self.capture.venue == "kraken-futures":
+                await socket.send('{"event":"info","version":1}')
             playing: dict[Stream, asyncio.Task[None]] = {}
             subscribed: set[Stream] = set()
             if self.capture.venue.startswith("binance"):
@@ -326,17 +375,40 @@ class VenuePlayer:
         if self.capture.venue.startswith("bybit"):
             about = {"success": True, "ret_msg": verb, "conn_id": "1", "req_id": "", "op": verb}
             return await socket.send(json.dumps(about))
+        if self.capture.venue == "kraken-futures":
+            for feed, product in streams:
+                await socket.send(json.dumps({"event": f"{verb}d", "feed": feed, "product_ids": [product]}))
+            return
+        if self.capture.venue == "gemini":
+            return
+        if self.capture.venue == "coinbase-advanced":
+            channels = {channel: [product for name, product in all_of if name == channel] for channel, _ in all_of}
+            about = {"channel": "subscriptions", "sequence_num": 0, "events": [{"subscriptions": channels}]}
+            return await self._send(socket, json.dumps(about))
+        if self.capture.venue == "kraken-v2":
+            for channel, symbol in streams:
+                about = {"channel": channel} | ({"symbol": symbol} if symbol else {})
+                await socket.send(json.dumps({"method": verb, "result": about, "success": True}))
+            return
         for channel, pair in streams:
             name, _, depth = channel.partition("-")
             about = {"name": name} | ({"depth": int(depth)} if depth else {})
             status = {"channelID": 1, "channelName": channel, "event": "subscriptionStatus", "pair": pair}
             await socket.send(json.dumps(status | {"status": f"{verb}d", "subscription": about}))
 
+    async def _send(self, socket: ServerConnection, text: str) -> None:
+        """A frame, numbered for this connection where the venue counts the frames of each."""
+        if self.capture.venue == "coinbase-advanced":
+            number = self._numbers.get(socket.id, 0)
+            self._numbers[socket.id] = number + 1
+            text = json.dumps(json.loads(text) | {"sequence_num": number})
+        await socket.send(text)
+
     async def _heartbeats(self, socket: ServerConnection, muted: asyncio.Event) -> None:
         while not muted.is_set():
             await asyncio.sleep(1)
             if not muted.is_set():
-                await socket.send('{"event":"heartbeat"}')
+                await self._send(socket, HEARTBEATS[self.capture.venue])
 
     async def _play(
         self,
@@ -358,7 +430,7 @@ class VenuePlayer:
                     await self._fail(socket, self.faults.pop(0).kind, text, muted)
                 if muted.is_set():
                     return
-                await socket.send(text)
+                await self._send(socket, text)
             self.finished_count += 1
         except ConnectionClosed:
             pass

@@ -122,6 +122,28 @@ struct FaultTests {
         #expect(replay.feed.book(of: other) != nil)
     }
 
+    @Test("a lost Kraken Futures update is a gap at the next one, and only that book begins anew")
+    func krakenFuturesGap() throws {
+        let entry = try entry("kraken_futures-A-drop1")
+        var replay = try Replay("kraken-futures")
+        replay.play(try CaptureFile(entry.file))
+        let all = resyncs(replay)
+        let first = try #require(all.first)
+        #expect(first.line == entry.detect_at_line)
+        #expect(first.reason == .gap)
+        #expect(first.rawSymbol == entry.symbol)
+        #expect(all.count == 1)
+        let frames = [
+            #"{"event":"unsubscribe","feed":"book","product_ids":["PI_ETHUSD"]}"#,
+            #"{"event":"subscribe","feed":"book","product_ids":["PI_ETHUSD"]}"#,
+        ]
+        #expect(replay.actions.map(\.demand) == [.resubscribe(rawSymbol: "PI_ETHUSD", frames: frames)])
+        let lost = try #require(replay.table.id(named: "ETH-USD-PERP"))
+        #expect(replay.feed.book(of: lost) == nil)
+        let others = try #require(replay.table.id(named: "LTC-USD-PERP"))
+        #expect(replay.feed.book(of: others) != nil)
+    }
+
     @Test("broken Coinbase lines are counted one by one and change nothing")
     func coinbaseMalformed() throws {
         let entry = try entry("coinbase-A-malformed")

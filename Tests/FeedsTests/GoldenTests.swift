@@ -15,6 +15,8 @@ struct Golden: Sendable, CustomTestStringConvertible {
     var hasQuotes = true
     /// The hub's names of what the golden files name their own way.
     var names: [String: String] = [:]
+    /// Whether the golden files hold trades from before the subscription too.
+    var hasPastTrades = true
 
     var testDescription: String { capture }
 
@@ -75,6 +77,31 @@ struct Golden: Sendable, CustomTestStringConvertible {
             capture: "bybit/bybit-A.cap.gz",
             folder: "bybit/golden-bybit-A",
             hasQuotes: false
+        ),
+        Golden(
+            venue: "kraken-futures",
+            capture: "kraken_futures/kraken_futures-A.cap.gz",
+            folder: "kraken_futures/golden-kraken_futures-A",
+            names: ["ETH-USD-21Z31": "ETH-USD-20211231", "XRP-USD-21U24": "XRP-USD-20210924"],
+            hasPastTrades: false
+        ),
+        Golden(
+            venue: "kraken-v2",
+            capture: "Fixtures/kraken-v2.cap.gz",
+            folder: "Fixtures/golden-kraken-v2",
+            hasPastTrades: false
+        ),
+        Golden(
+            venue: "coinbase-advanced",
+            capture: "Fixtures/coinbase-advanced.cap.gz",
+            folder: "Fixtures/golden-coinbase-advanced",
+            hasPastTrades: false
+        ),
+        Golden(
+            venue: "gemini",
+            capture: "Fixtures/gemini.cap.gz",
+            folder: "Fixtures/golden-gemini",
+            hasPastTrades: false
         ),
     ]
 
@@ -149,7 +176,8 @@ struct GoldenTests {
         let trades: [GoldenTrade] =
             golden.hasTrades ? try Captures.rows(golden.folder + "/" + golden.trades) : []
         let ours = replay.recorder.events.compactMap { line, event, instrument -> String? in
-            guard case .trade(let trade) = event.payload else { return nil }
+            guard case .trade(let trade) = event.payload, golden.hasPastTrades || !event.flags.contains(.historic)
+            else { return nil }
             return "\(line) \(event.receivedNs) \(trade.aggressor == .buyer ? "buy" : "sell") "
                 + "\(instrument.text(trade.price)) \(instrument.text(trade.quantity)) "
                 + "\(event.eventNs / 1_000_000) \(trade.id.text)"
@@ -163,7 +191,9 @@ struct GoldenTests {
 
     @Test(
         "quotes and candles are those that independent software read",
-        arguments: Golden.all.filter { $0.capture.contains("-A.") && $0.hasQuotes }
+        arguments: Golden.all.filter {
+            ($0.capture.contains("-A.") || $0.capture.hasPrefix("Fixtures/")) && $0.hasQuotes
+        }
     )
     func quotesAndCandles(_ golden: Golden) throws {
         var replay = try Replay(golden.venue)

@@ -26,6 +26,10 @@ struct MutationTests {
         ("bitstamp", "bitstamp/bitstamp-A.cap.gz"),
         ("bitmex", "bitmex/bitmex-A.cap.gz"),
         ("bybit-v2", "bybit/bybit-A.cap.gz"),
+        ("kraken-futures", "kraken_futures/kraken_futures-A.cap.gz"),
+        ("kraken-v2", "Fixtures/kraken-v2.cap.gz"),
+        ("coinbase-advanced", "Fixtures/coinbase-advanced.cap.gz"),
+        ("gemini", "Fixtures/gemini.cap.gz"),
     ]
 
     @Test("flipped, repeated, cut and swapped bytes never stop the feed", arguments: captures, [1, 2, 3])

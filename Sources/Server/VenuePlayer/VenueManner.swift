@@ -11,6 +11,9 @@ package protocol VenueManner: Sendable {
     /// What a recorded frame is to the player.
     func role(of frame: UnsafeRawBufferPointer) -> RecordedRole
 
+    /// A frame with another number than the recorded one; nil where frames of a connection are not numbered.
+    func numbered(_ text: some Collection<UInt8>, _ number: UInt64) -> [UInt8]?
+
     /// What a client's frame means; two frames of the same meaning give equal requests.
     func request(_ text: UnsafeRawBufferPointer) throws(MeaningFault) -> VenueRequest
 
@@ -27,6 +30,10 @@ package protocol VenueManner: Sendable {
     func httpRefusal(_ refusal: HTTPRefusal) -> String
 }
 
+extension VenueManner {
+    package func numbered(_ text: some Collection<UInt8>, _ number: UInt64) -> [UInt8]? { nil }
+}
+
 /// All venues that can be played.
 package enum VenueManners {
     package static let all: [(hosts: [String], manner: any VenueManner)] = [
@@ -34,6 +41,8 @@ package enum VenueManners {
         (["stream.binance.com", "api.binance.com"], BinanceManner(market: .spot)),
         (["fstream.binance.com", "fapi.binance.com"], BinanceManner(market: .perpetual)),
         (["dstream.binance.com", "dapi.binance.com"], BinanceManner(market: .coinMargined)),
+        // Two versions at one host: the one with a path comes first.
+        (["ws.kraken.com/v2"], KrakenV2Manner()),
         (["ws.kraken.com"], KrakenManner()),
         (["ws.okx.com"], OKXManner()),
         (["www.deribit.com"], DeribitManner()),
@@ -44,6 +53,9 @@ package enum VenueManners {
         (["stream.bybit.com/v5/public/linear"], BybitManner(.linear)),
         (["stream.bybit.com/v5/public/inverse"], BybitManner(.inverse)),
         (["stream.bybit.com/realtime", "stream.bybit.com/realtime_public"], BybitManner(.v2)),
+        (["futures.kraken.com"], KrakenFuturesManner()),
+        (["advanced-trade-ws.coinbase.com"], CoinbaseAdvancedManner()),
+        (["api.gemini.com"], GeminiManner()),
     ]
 
     /// The manner of the venue at a recorded address, `wss://ws.kraken.com`.

@@ -220,7 +220,17 @@ package final class VenuePlayer: IOLoopHandler {
     /// Texts go before all that is played later.
     private func say(_ texts: [String], to client: PlayedClient) {
         guard !client.isSilent else { return }
-        for text in texts { client.unsent += WebSocketFrame.bytes(.text, text.utf8) }
+        for text in texts { add(text.utf8, to: client) }
+    }
+
+    /// Puts a frame behind what is unsent, with the connection's own number where the venue counts its frames.
+    private func add(_ text: some Collection<UInt8>, to client: PlayedClient) {
+        guard let numbered = manner.numbered(text, client.nextNumber) else {
+            client.unsent += WebSocketFrame.bytes(.text, text)
+            return
+        }
+        client.nextNumber += 1
+        client.unsent += WebSocketFrame.bytes(.text, numbered)
     }
 
     /// Writes what is due until nothing is, or the socket takes no more, or others must have their turn.
@@ -236,7 +246,7 @@ package final class VenuePlayer: IOLoopHandler {
         }
         while client.unsent.count < Self.writeBytes, let frame = client.playback.next(of: recording, atNs: now) {
             guard fail(atLine: frame.line, before: frame, connection, client, on: loop) else { return }
-            client.unsent += WebSocketFrame.bytes(.text, recording.text(frame))
+            add(recording.text(frame), to: client)
             client.framesPlayed += 1
             counters.framesPlayed += 1
         }
@@ -318,6 +328,8 @@ private final class PlayedClient {
     var unsent: [UInt8] = []
     var timer: LoopTimer?
     var framesPlayed = 0
+    /// The number of the next frame, where the venue counts them.
+    var nextNumber: UInt64 = 0
     /// Nothing is said any more, by a fault.
     var isSilent = false
     let openedNs: Int64
