@@ -47,7 +47,7 @@ extension Hub: MarketEventSink {
             for topic in states[index].statuses {
                 enqueue(.status(status), stamp, on: topic)
             }
-        case .quote: return
+        case .quote, .order: return
         }
     }
 
@@ -59,7 +59,7 @@ extension Hub: MarketEventSink {
             case .ticker: states[index].tickerStamp.sequence
             case .bookSnapshot, .bookDelta: states[index].bookStamp.sequence
             case .status: states[index].statusStamp.sequence
-            case .trade, .quote, .candle: 0
+            case .trade, .quote, .candle, .order: 0
             }
         return event.sequence > known || event.sequence == 0
     }

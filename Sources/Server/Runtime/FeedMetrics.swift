@@ -70,7 +70,7 @@ package final class FeedMetrics {
             case .trade: block.add(to: trades)
             case .quote: block.add(to: quotes)
             case .bookSnapshot, .bookDelta: block.add(to: books)
-            case .ticker, .candle, .status: block.add(to: others)
+            case .ticker, .candle, .status, .order: block.add(to: others)
             }
             guard event.eventNs > 0, !event.flags.contains(.historic) else { return }
             block.observe(ns: event.receivedNs - event.eventNs, in: lag)
