@@ -41,6 +41,8 @@ public final class IOLoop: @unchecked Sendable {
     /// Attempts to connect that failed before they began; told at the end of the turn.
     var failedClients: [ConnectionID] = []
     var timers: Set<LoopTimer> = []
+    /// Sockets that libuv reads itself.
+    var loopSockets: [ObjectIdentifier: LoopSocket] = [:]
     /// Room before the first byte of a write that libwebsockets frames itself.
     var scratch = [UInt8](repeating: 0, count: 32 * 1024)
     var date = (second: UInt64.max, text: "")
@@ -296,6 +298,7 @@ public final class IOLoop: @unchecked Sendable {
         UnsafeMutableRawPointer(sweepTimer)
             .withMemoryRebound(to: lws_sorted_usec_list_t.self, capacity: 1) { lws_sul_cancel($0) }
         for timer in timers { timer.cancel() }
+        for socket in Array(loopSockets.values) { socket.close() }
         for handle in handles {
             uv_close(handle) { handle in UnsafeMutableRawPointer(handle)?.deallocate() }
         }

@@ -5,6 +5,13 @@ extension ITCHMessage {
         return length == 0 ? nil : Int(length)
     }
 
+    /// The time of a message, without reading more of it; nil when it is too short to have one.
+    public static func timeNs(of bytes: UnsafeRawBufferPointer) -> Int64? {
+        guard bytes.count >= 11 else { return nil }
+        let timeNs = Int64(ITCHFields(bytes: bytes).u48(5))
+        return timeNs < 86_400_000_000_000 ? timeNs : nil
+    }
+
     private static let lengths: InlineArray<256, UInt8> = {
         var lengths = InlineArray<256, UInt8>(repeating: 0)
         let known: [(UnicodeScalar, UInt8)] = [

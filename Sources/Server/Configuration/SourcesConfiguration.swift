@@ -4,6 +4,7 @@ package struct SourcesConfiguration: ConfigurationSection {
     package var capture = CaptureConfiguration()
     package var venues: [VenueConfiguration] = []
     package var tcp = TCPSourceConfiguration()
+    package var itch = ITCHConfiguration()
 
     package init() {}
 
@@ -16,10 +17,12 @@ package struct SourcesConfiguration: ConfigurationSection {
             "Live venues, each an object with the keys below; venue and symbols are needed."
         ),
         ConfigurationKey("tcp", .section(TCPSourceConfiguration.self), "A plain TCP listener for a feed in the LAN."),
+        ConfigurationKey("itch", .section(ITCHConfiguration.self), "Nasdaq TotalView-ITCH 5.0, order by order."),
     ]
 
     package func validate() -> [ConfigurationComplaint] {
         var complaints = capture.validate().map { $0.under("capture") } + tcp.validate().map { $0.under("tcp") }
+        complaints += itch.validate().map { $0.under("itch") }
         for (index, venue) in venues.enumerated() {
             complaints += venue.validate().map { $0.under("venues[\(index)]") }
             if let first = venues.firstIndex(where: { $0.venue == venue.venue }), first != index, !venue.venue.isEmpty {

@@ -3,9 +3,12 @@ internal import Glibc
 
 /// Reads a file of binary messages in chunks, packed with gzip or plain.
 package struct BinaryFileReader: ~Copyable {
+    /// The most that ``next()`` gives at once.
+    static let chunkBytes = 1 << 20
+
     private let path: String
     private let file: gzFile
-    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunkBytes, alignment: 16)
     private var hasRead = false
 
     package init(path: String) throws(CaptureReader.Failure) {

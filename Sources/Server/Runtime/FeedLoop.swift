@@ -12,6 +12,8 @@ package protocol MarketSource: AnyObject {
     func start(on feed: FeedLoop)
     /// The book of an instrument of this source; nil for one that is not its own.
     func book(of id: InstrumentID) -> OrderBook?
+    /// The single orders of an instrument, bids first, each side in the order of priority; nil where only books are told.
+    func orders(of id: InstrumentID) -> [RestingOrder]?
     /// The instruments of this source, for closing their candles.
     var instruments: [InstrumentID] { get }
     /// The time by which this source's events happen: the present, unless it plays the past.
@@ -25,6 +27,7 @@ package protocol MarketSource: AnyObject {
 }
 
 extension MarketSource {
+    package func orders(of id: InstrumentID) -> [RestingOrder]? { nil }
     package func clockNs(_ nowNs: Int64) -> Int64 { nowNs }
     package func sweep(on feed: FeedLoop) {}
     package func rawOpened(_ connection: ConnectionID, peerAddress: String, on feed: FeedLoop) {}
@@ -70,9 +73,11 @@ package final class FeedLoop: IOLoopHandler {
     }
 
     package func turnEnded(on loop: IOLoop) {
-        publisher.endTurn(atNs: clock.nowNs) { id in
-            sources.lazy.compactMap { $0.book(of: id) }.first ?? OrderBook()
-        }
+        publisher.endTurn(
+            atNs: clock.nowNs,
+            book: { id in sources.lazy.compactMap { $0.book(of: id) }.first ?? OrderBook() },
+            orders: { id in sources.lazy.compactMap { $0.orders(of: id) }.first ?? [] }
+        )
     }
 
     package func sweep(on loop: IOLoop) {

@@ -147,6 +147,7 @@ final class MarketHubServer {
             sources.append(capture)
         }
         sources += configuration.sources.venues.compactMap(VenueSource.init)
+        if configuration.sources.itch.mode != "off" { sources.append(ITCHSource(configuration.sources.itch)) }
         if configuration.sources.tcp.enabled { sources.append(TCPSource(configuration.sources.tcp)) }
         return sources
     }
