@@ -19,6 +19,9 @@ public let fuzzProperties: [FuzzProperty] =
         .venueLists,
     ] + FuzzProperty.venueFeeds + [
         .lineFeed,
+        .itchFeed,
+        .soupBin,
+        .moldUDP,
         // Recordings.
         .captureRecord,
         .captureReader,

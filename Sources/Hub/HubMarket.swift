@@ -47,7 +47,8 @@ extension Hub: MarketEventSink {
             for topic in states[index].statuses {
                 enqueue(.status(status), stamp, on: topic)
             }
-        case .quote, .order: return
+        case .order(let change): receive(change, stamp, index)
+        case .quote: return
         }
     }
 
@@ -59,7 +60,8 @@ extension Hub: MarketEventSink {
             case .ticker: states[index].tickerStamp.sequence
             case .bookSnapshot, .bookDelta: states[index].bookStamp.sequence
             case .status: states[index].statusStamp.sequence
-            case .trade, .quote, .candle, .order: 0
+            case .order: event.flags.contains(.snapshot) ? 0 : states[index].ordersStamp.sequence
+            case .trade, .quote, .candle: 0
             }
         return event.sequence > known || event.sequence == 0
     }
@@ -141,7 +143,7 @@ extension Hub: MarketEventSink {
         }
     }
 
-    private mutating func enqueue(
+    mutating func enqueue(
         _ payload: Push.Payload,
         _ stamp: Topic.Stamp,
         on id: TopicID,
@@ -170,6 +172,7 @@ extension Hub: MarketEventSink {
         states[index].ticker = nil
         states[index].trade = nil
         states[index].candles = InlineArray(repeating: nil)
+        states[index].orders = nil
         for list in [states[index].tickers, states[index].trades, states[index].books, states[index].candleTopics] {
             for topic in list {
                 let view = topics[topic.index].key.view

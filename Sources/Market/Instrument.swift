@@ -39,6 +39,8 @@ public struct Instrument: Hashable, Sendable {
     public var tick: Int64
     /// The smallest permitted quantity step, in quantity units; 1 where the venue does not say.
     public var lot: Int64
+    /// Whether the venue tells its orders one by one, so that they can be listened to.
+    public var hasSingleOrders = false
 
     public init(
         id: InstrumentID,

@@ -21,11 +21,9 @@ public final class DatagramSocket: LoopSocket {
 
     /// Hears `host`:`port` from now on.
     ///
-    /// - Parameters:
-    ///   - host: in numbers; of a multicast group, which is then joined, or of this machine.
-    ///   - interface: the address of the interface on which the group is joined; empty lets the system choose.
-    ///   - receiveBufferBytes: what the kernel keeps for a loop that is busy; 0 leaves its own measure.
-    ///   - received: gets each datagram, valid during the call; may close the socket.
+    /// `host` is in numbers, of a multicast group, which is then joined on the interface with the address `interface` (empty lets the
+    /// system choose), or of this machine. `receiveBufferBytes` is what the kernel keeps for a loop that is busy; 0 leaves its own
+    /// measure. `received` gets each datagram, valid during the call, and may close the socket.
     public static func open(
         on loop: IOLoop,
         host: String,
@@ -59,9 +57,12 @@ public final class DatagramSocket: LoopSocket {
         // Several hubs of one machine may listen to a group.
         let isGroup = Self.isMulticast(host)
         let flags = isGroup ? UInt32(UV_UDP_REUSEADDR.rawValue) : 0
-        guard let bound = withAddress(host, port, { uv_udp_bind(handle, $0, flags) }) else { throw .address(host: host) }
+        guard let bound = withAddress(host, port, { uv_udp_bind(handle, $0, flags) }) else {
+            throw .address(host: host)
+        }
         guard bound == 0 else {
-            throw bound == Int32(UV_EADDRINUSE.rawValue) ? .portBusy(host: host, port: port) : .uv("bind \(host)", bound)
+            throw bound == Int32(UV_EADDRINUSE.rawValue)
+                ? .portBusy(host: host, port: port) : .uv("bind \(host)", bound)
         }
         if isGroup {
             let joined = uv_udp_set_membership(handle, host, interface.isEmpty ? nil : interface, UV_JOIN_GROUP)
@@ -111,7 +112,9 @@ public final class DatagramSocket: LoopSocket {
         var size = Int32(MemoryLayout<sockaddr_storage>.size)
         return withUnsafeMutablePointer(to: &address) { address in
             address.withMemoryRebound(to: sockaddr.self, capacity: 1) { _ = uv_udp_getsockname(handle, $0, &size) }
-            return address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { UInt16(bigEndian: $0.pointee.sin_port) }
+            return address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
+                UInt16(bigEndian: $0.pointee.sin_port)
+            }
         }
     }
 

@@ -187,6 +187,7 @@ extension EnhancedCodec {
             out.field(7, UInt32(instrument.quantityScale))
             out.field(8, varint: UInt64(clamping: instrument.tick))
             out.field(9, varint: UInt64(clamping: instrument.lot))
+            out.field(15, instrument.hasSingleOrders)
         }
     }
 

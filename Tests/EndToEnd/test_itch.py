@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,98 @@ def await_books(hub: Hub, model: Model, stocks: dict[str, int]) -> None:
             assert time.monotonic() < deadline, f"the books of the model: not within {SECONDS_MOST} s"
             with contextlib.suppress(TimeoutError):
                 followers.take(client.take(seconds=0.2))
+
+
+class Orders:
+    """The single orders of one topic, kept by what is pushed and by the rules of Docs/PROTOCOL.md."""
+
+    def __init__(self) -> None:
+        self.sides: dict[int, dict[int, tuple[int, int]]] = {1: {}, 2: {}}
+        self.sequence: int | None = None
+        self.snapshots = 0
+        self.checked = 0
+
+    def take(self, push: Any) -> None:
+        if push.HasField("order_snapshot"):
+            self.snapshots += 1
+            lists = ((1, push.order_snapshot.bids), (2, push.order_snapshot.asks))
+            self.sides = {side: {one.id: (one.price, one.quantity) for one in orders} for side, orders in lists}
+            change = push.order_snapshot
+        else:
+            assert push.previous == self.sequence and push.sequence == push.previous + 1, push
+            change = push.order_change
+            orders = self.sides[change.side]
+            if change.kind == 1:
+                assert change.id not in orders
+                orders[change.id] = (change.price, change.quantity)
+            elif change.kind == 5:
+                del orders[change.id]
+                orders[change.new_id] = (change.price, change.quantity)
+            elif change.quantity:
+                assert change.quantity < orders[change.id][1]
+                orders[change.id] = (orders[change.id][0], change.quantity)
+            else:
+                del orders[change.id]
+        self.sequence = push.sequence
+        if change.HasField("crc32"):
+            self.checked += 1
+            assert change.crc32 == self.crc32
+
+    def levels(self, side: int) -> dict[int, int]:
+        levels: dict[int, int] = {}
+        for price, quantity in self.sides[side].values():
+            levels[price] = levels.get(price, 0) + quantity
+        return levels
+
+    @property
+    def crc32(self) -> int:
+        asks, bids = sorted(self.levels(2).items())[:10], sorted(self.levels(1).items(), reverse=True)[:10]
+        return zlib.crc32("".join([f"{price}{quantity}" for price, quantity in asks + bids]).encode())
+
+
+def test_single_orders_can_be_followed_from_any_moment_on(
+    start_hub: Callable[..., Hub], soup: Callable[..., itch.SoupServer], password: Path, captures: Path
+) -> None:
+    messages = itch.recorded(captures / RECORDING)
+    server = soup(messages[:4_000])
+    hub = start_hub(soup_settings(server, password))
+    wait_for(lambda: symbols(hub) == ["ALC-USD", "BOB-USD"], "the instruments")
+    with contextlib.ExitStack() as stack:
+        clients: list[tuple[Enhanced, Orders]] = []
+        for number in range(8):
+            client = stack.enter_context(Enhanced(hub))
+            (topic,) = client.subscribe("orders", "BOB-USD", interval_ms=(0, 50)[number % 2])
+            assert topic.instrument.single_orders and topic.delivery == 1
+            clients.append((client, Orders()))
+            server.messages = messages[: 4_000 + 500 * (number + 1)]
+        server.messages = messages
+        model = Model(messages)
+        wanted = {
+            number: (side, price, shares)
+            for number, (locate, side, price, shares) in model.orders.items()
+            if locate == 2
+        }
+        for client, orders in clients:
+            deadline = time.monotonic() + SECONDS_MOST
+            while True:
+                has = {
+                    number: ("?BS"[side], *order) for side in (1, 2) for number, order in orders.sides[side].items()
+                }
+                if has == wanted:
+                    break
+                assert time.monotonic() < deadline, "not all orders came"
+                with contextlib.suppress(TimeoutError):
+                    for push in client.take(seconds=0.2):
+                        orders.take(push)
+            assert orders.snapshots == 1 and orders.checked > 1
+
+
+def test_single_orders_are_refused_where_there_are_none(start_hub: Callable[..., Hub]) -> None:
+    hub = start_hub()
+    with Enhanced(hub) as client:
+        reply = client.ask(subscribe={"channel": 6, "symbols": ["BTC-USD"]})
+        (result,) = reply.subscribe.results
+        assert (result.error.code, result.error.reason) == (120, "no_single_orders")
 
 
 def test_a_file_becomes_books_and_trades(start_hub: Callable[..., Hub], captures: Path) -> None:

@@ -51,7 +51,9 @@ struct OrderLedgerTests {
             _ = try ledger.reduce(1, by: Quantity(lots: 6))
         }
         _ = try ledger.add(order(2, .bid, 6, 1), to: book)
-        #expect(throws: OrderLedger.Refusal.tooManyOrders(most: 2)) { _ = try ledger.add(order(3, .bid, 6, 1), to: book) }
+        #expect(throws: OrderLedger.Refusal.tooManyOrders(most: 2)) {
+            _ = try ledger.add(order(3, .bid, 6, 1), to: book)
+        }
         #expect(throws: OrderLedger.Refusal.tooManyLevels(most: 2)) {
             _ = try ledger.replace(1, with: 3, price: Price(ticks: 7), quantity: Quantity(lots: 1))
         }

@@ -71,7 +71,7 @@ public struct ITCHFeed: Sendable {
     static let unknown: Int32 = -1
     private static let ignored: Int32 = -2
 
-    /// - Parameter midnightNs: when the day of the messages began in New York, nanoseconds since 1970 UTC.
+    /// `midnightNs` is when the day of the messages began in New York, nanoseconds since 1970 UTC.
     public init(_ settings: Settings = Settings(), midnightNs: Int64) {
         self.settings = settings
         self.midnightNs = midnightNs
@@ -97,11 +97,9 @@ public struct ITCHFeed: Sendable {
 
     // MARK: Sessions
 
-    /// Forgets all orders: a session begins, with a day of its own.
+    /// Forgets all orders: a session begins, with a day of its own that began at `midnightNs` in New York.
     ///
-    /// - Parameters:
-    ///   - midnightNs: when its day began in New York, nanoseconds since 1970 UTC.
-    ///   - isWhole: whether its first message is the next to come; otherwise every book is in doubt.
+    /// `isWhole` says whether its first message is the next to come; otherwise every book is in doubt.
     public mutating func beginSession(
         midnightNs: Int64,
         isWhole: Bool,
@@ -155,11 +153,8 @@ public struct ITCHFeed: Sendable {
 
     /// Takes one message without its framing.
     ///
-    /// - Parameters:
-    ///   - bytes: valid during the call.
-    ///   - receivedNs: nanoseconds since 1970 UTC; nil when only the message's own time is known, as in a file.
-    ///   - sequence: the session's number of the message.
-    ///   - instruments: gets new stocks.
+    /// `receivedNs` is nil when only the message's own time is known, as in a file; `sequence` is the session's number of the message,
+    /// and `instruments` gets new stocks.
     /// - Throws: why the message was not understood. It is counted; unless its kind is unknown it may have changed a book, so
     ///   that the instrument it names is in doubt from here on, or all where it names none.
     public mutating func receive(
@@ -296,10 +291,11 @@ public struct ITCHFeed: Sendable {
     private func instrument(_ name: String, _ instruments: inout InstrumentTable) -> InstrumentID? {
         if let listed = instruments.id(venue: settings.venue, rawSymbol: name) { return listed }
         // A star would be read as a wildcard and an at sign as the beginning of a venue.
-        guard VenueSymbol.isName(name), !name.utf8.contains(where: { $0 == UInt8(ascii: "*") || $0 == UInt8(ascii: "@") }),
+        guard VenueSymbol.isName(name),
+            !name.utf8.contains(where: { $0 == UInt8(ascii: "*") || $0 == UInt8(ascii: "@") }),
             followed.count < settings.instrumentsMost
         else { return nil }
-        let instrument = Instrument(
+        var instrument = Instrument(
             id: InstrumentID(0),
             venue: settings.venue,
             symbol: name + "-" + settings.currency,
@@ -308,6 +304,7 @@ public struct ITCHFeed: Sendable {
             priceScale: Self.priceScale,
             quantityScale: 0
         )
+        instrument.hasSingleOrders = settings.tellsOrders
         return try? instruments.add(instrument)
     }
 

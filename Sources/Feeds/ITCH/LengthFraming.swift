@@ -14,7 +14,7 @@ public struct LengthFraming: Sendable {
 
     /// Hands over every piece that ends in these bytes, without its length; a piece may be empty.
     ///
-    /// - Parameter body: gets a piece, valid during the call; false stops, and the rest is forgotten.
+    /// `body` gets a piece, valid during the call; false stops, and the rest is forgotten.
     public mutating func receive(
         _ bytes: UnsafeRawBufferPointer,
         _ body: (UnsafeRawBufferPointer) -> Bool

@@ -19,7 +19,7 @@ public struct MoldReceiver: Sendable {
         /// Packets that wait, and their bytes; later ones are dropped then, and asked for in their turn.
         public var packetsMost = 4_096
         public var bytesMost = 8 << 20
-        /// Nothing heard on any line for so long: the feed is silent. Servers send a heartbeat a second.
+        /// Without a packet on any line for so long the feed is silent; servers send a heartbeat a second.
         public var silenceMostNs: Int64 = 5_000_000_000
 
         public init() {}
@@ -93,9 +93,7 @@ public struct MoldReceiver: Sendable {
     private var requested: (atNs: Int64, first: UInt64)?
     private var waitUntilNs = Int64.max
 
-    /// - Parameters:
-    ///   - lines: how many lines bring the same packets.
-    ///   - canRequest: whether there is a server that sends packets again.
+    /// `lines` bring the same packets; `canRequest` says whether there is a server that sends packets again.
     public init(lines: Int = 1, canRequest: Bool, limits: Limits = Limits()) {
         self.limits = limits
         self.canRequest = canRequest
@@ -104,14 +102,10 @@ public struct MoldReceiver: Sendable {
 
     private var isMissing: Bool { next < seenEnd }
 
-    /// Takes one packet.
+    /// Takes one packet of a line.
     ///
-    /// - Parameters:
-    ///   - packet: a datagram, valid during the call.
-    ///   - line: on which line it came; an answer to a request counts for the line of its socket.
-    ///   - effects: gets what to do; ``Effect/began`` and ``Effect/lost`` stand there before the messages behind them, and
-    ///     `before` is called to have them done.
-    ///   - message: gets each message once and in order, with its number, valid during the call.
+    /// `effects` gets what to do; ``Effect/began`` and ``Effect/lost`` stand there before the messages behind them, and `before` is
+    /// called to have them done. `message` gets each message once and in order, with its number, valid during the call.
     public mutating func receive(
         _ packet: UnsafeRawBufferPointer,
         line: Int,

@@ -93,9 +93,9 @@ public struct SoupBinClient: Sendable {
 
     public var isLive: Bool { state == .live }
 
-    /// - Parameters:
-    ///   - random: any number, so that many hubs do not come back at once.
-    ///   - effects: gets what to do, in order.
+    /// Takes an event; `effects` gets what to do, in order.
+    ///
+    /// `random` is any number, so that many hubs do not come back at once.
     public mutating func handle(_ event: Event, atNs now: Int64, random: UInt64, into effects: inout [Effect]) {
         guard state != .stopped else { return }
         switch event {
@@ -117,8 +117,8 @@ public struct SoupBinClient: Sendable {
 
     /// Takes what the server sent, cut anywhere.
     ///
-    /// - Parameter message: gets each message with its number, valid during the call. ``Effect/loggedIn`` stands in `effects`
-    ///   before the first message that follows it: `before` is called to have it done.
+    /// `message` gets each message with its number, valid during the call. ``Effect/loggedIn`` stands in `effects` before the first
+    /// message that follows it: `before` is called to have it done.
     public mutating func receive(
         _ bytes: UnsafeRawBufferPointer,
         atNs now: Int64,
@@ -186,7 +186,9 @@ public struct SoupBinClient: Sendable {
         _ random: UInt64,
         _ effects: inout [Effect]
     ) {
-        guard payload.count == 30, let told = Self.number(UnsafeRawBufferPointer(rebasing: payload[10...])), told > 0
+        guard payload.count == 30, let told = Self.number(UnsafeRawBufferPointer(rebasing: payload[10...])),
+            // Far from the end of the numbers, so that counting never overflows.
+            told > 0, told < 1 << 62
         else { return giveUp(.protocolError("a login accepted that is none"), now, random, &effects) }
         let name = Self.text(UnsafeRawBufferPointer(rebasing: payload[..<10]))
         let goesOn = name == session

@@ -89,8 +89,9 @@ final class ITCHIntake {
         let now = feed.counters
         feedLoop.metrics.count(now.common, since: counted, venue: ITCHFeed.venue)
         counted = now.common
-        guard now.unknownOrders > reported.unknownOrders || now.unknownKinds > reported.unknownKinds
-            || now.brokenTrades > reported.brokenTrades || now.refusedInstruments > reported.refusedInstruments
+        guard
+            now.unknownOrders > reported.unknownOrders || now.unknownKinds > reported.unknownKinds
+                || now.brokenTrades > reported.brokenTrades || now.refusedInstruments > reported.refusedInstruments
         else { return }
         feedLoop.log.warning(
             "itch-counts",

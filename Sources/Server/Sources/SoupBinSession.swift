@@ -103,7 +103,10 @@ final class SoupBinSession: ITCHBringer, StreamSocketHandler {
     /// Does what must be done before the messages behind it, and nothing else: the client is at work.
     private func tellFeed(_ effects: inout [SoupBinClient.Effect]) {
         for case .loggedIn(let session, let next, let goesOn, let missed) in effects {
-            feedLoop.log.info("itch-logged-in", ["session": .text(session), "next": .count(next), "goesOn": .flag(goesOn)])
+            feedLoop.log.info(
+                "itch-logged-in",
+                ["session": .text(session), "next": .count(next), "goesOn": .flag(goesOn)]
+            )
             state = .live
             if !goesOn { intake.beginSession(session, isWhole: missed == 0) } else { intake.resumed() }
             if goesOn, missed > 0 { intake.lost(missed) }

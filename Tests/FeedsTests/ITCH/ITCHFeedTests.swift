@@ -54,7 +54,11 @@ struct ITCHFeedTests {
         replay.play(made.bytes)
         let id = try replay.id("ABC")
         #expect(replay.sink.books[id]?.top(9, of: .ask) == [level(900, 70)])
-        #expect(replay.sink.orders[id] == [RestingOrder(id: 2, side: .ask, price: Price(ticks: 900), quantity: Quantity(lots: 70))])
+        #expect(
+            replay.sink.orders[id] == [
+                RestingOrder(id: 2, side: .ask, price: Price(ticks: 900), quantity: Quantity(lots: 70))
+            ]
+        )
     }
 
     @Test("says when trading stops and goes on")
@@ -185,7 +189,10 @@ struct ITCHFeedTests {
 
 @Suite("Broken ITCH", .enabled(if: Captures.arePresent, "the captures are not beside the package"))
 struct ITCHMutationTests {
-    @Test("flipped, cut, lost and repeated messages stop nothing and leave no inconsistent book", arguments: 1...6 as ClosedRange<UInt64>)
+    @Test(
+        "flipped, cut, lost and repeated messages stop nothing and leave no inconsistent book",
+        arguments: 1...6 as ClosedRange<UInt64>
+    )
     func mutations(seed: UInt64) throws {
         let recording = try ITCHRecording()
         var random = Seeded(state: seed)
@@ -238,7 +245,12 @@ struct ITCHMutationTests {
                 unseen += 1
                 // What was lost is never spoken of again: the session's numbers would tell, a file has none.
                 let kind = clean[lost][0]
-                #expect([UInt8(ascii: "A"), UInt8(ascii: "F"), UInt8(ascii: "U"), UInt8(ascii: "D"), UInt8(ascii: "X"), UInt8(ascii: "E")].contains(kind))
+                #expect(
+                    [
+                        UInt8(ascii: "A"), UInt8(ascii: "F"), UInt8(ascii: "U"), UInt8(ascii: "D"), UInt8(ascii: "X"),
+                        UInt8(ascii: "E"),
+                    ].contains(kind)
+                )
             }
         }
         #expect(noticed > 2 && unseen > 2)

@@ -26,7 +26,9 @@ struct ITCHGoldenTests {
             guard case .trade(let trade) = event.payload else { continue }
             let stock = replay.table[event.instrument].rawSymbol
             let timeNs = event.eventNs - ITCHRecording.midnightNs
-            trades.append("\(stock) \(trade.price.ticks) \(trade.quantity.lots) \(trade.aggressor) \(trade.id.text) \(timeNs)")
+            trades.append(
+                "\(stock) \(trade.price.ticks) \(trade.quantity.lots) \(trade.aggressor) \(trade.id.text) \(timeNs)"
+            )
         }
         let model = try GoldenModel()
         #expect(trades == model.trades && trades.count == 3_543 + 180 - model.unknownExecutions)
@@ -65,7 +67,9 @@ struct ITCHGoldenTests {
 
     /// A message under the names of the golden file.
     static func row(_ message: ITCHMessage) -> [String: NSObject] {
-        func letter(_ byte: UInt8) -> NSObject { String(UnicodeScalar(byte)).trimmingCharacters(in: .whitespaces) as NSString }
+        func letter(_ byte: UInt8) -> NSObject {
+            String(UnicodeScalar(byte)).trimmingCharacters(in: .whitespaces) as NSString
+        }
         func number(_ value: some BinaryInteger) -> NSObject { NSNumber(value: UInt64(value)) }
         func text(_ text: ITCHText) -> NSObject { text.text as NSString }
         var row: [String: NSObject] = [
@@ -187,7 +191,8 @@ private struct GoldenModel {
                     )
                 }
                 let gone =
-                    kind == "E" ? number("executed_shares") : kind == "X" ? number("cancelled_shares") : order.quantity.lots
+                    kind == "E"
+                    ? number("executed_shares") : kind == "X" ? number("cancelled_shares") : order.quantity.lots
                 orders[index].order.quantity = Quantity(lots: order.quantity.lots - gone)
                 if orders[index].order.quantity.isZero {
                     let removed = orders.remove(at: index)

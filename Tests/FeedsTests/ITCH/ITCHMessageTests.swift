@@ -130,7 +130,9 @@ struct ITCHMessageTests {
         made = ITCHBytes("h")
         made.add("ABC", 8)
         made.add("QH", 2)
-        guard case .operationalHalt(_, UInt8(ascii: "Q"), UInt8(ascii: "H")) = try read(made).body else { throw NotThis() }
+        guard case .operationalHalt(_, UInt8(ascii: "Q"), UInt8(ascii: "H")) = try read(made).body else {
+            throw NotThis()
+        }
         made = ITCHBytes("W")
         made.add("3", 1)
         guard case .circuitBreakerBreach(UInt8(ascii: "3")) = try read(made).body else { throw NotThis() }
@@ -170,6 +172,9 @@ struct EasternTimeTests {
         #expect(EasternTime.midnightNs(before: midnightNs - 1) < midnightNs)
     }
 
-    @Test("is not of a date that there is not", arguments: ["2023-02-29", "2024-13-01", "2024-1-1", "", "2024-04-31", "20240101xx", "1969-12-31"])
+    @Test(
+        "is not of a date that there is not",
+        arguments: ["2023-02-29", "2024-13-01", "2024-1-1", "", "2024-04-31", "20240101xx", "1969-12-31"]
+    )
     func none(date: String) { #expect(EasternTime.midnightNs(of: date) == nil) }
 }

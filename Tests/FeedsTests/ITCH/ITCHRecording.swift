@@ -135,7 +135,9 @@ struct ITCHBytes {
         bytes = Array(String(kind).utf8)
         add(locate)
         add(tracking)
-        for shift in stride(from: UInt64(40), through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: timeNs >> shift)) }
+        for shift in stride(from: UInt64(40), through: 0, by: -8) {
+            bytes.append(UInt8(truncatingIfNeeded: timeNs >> shift))
+        }
     }
 
     mutating func add(_ number: some FixedWidthInteger & UnsignedInteger) {

@@ -206,7 +206,10 @@ struct MoldReceiverTests {
         #expect(mold.heard == [1, 2])
     }
 
-    @Test("hears everything once and in order over lines that lose, repeat and delay", arguments: 1...20 as ClosedRange<UInt64>)
+    @Test(
+        "hears everything once and in order over lines that lose, repeat and delay",
+        arguments: 1...20 as ClosedRange<UInt64>
+    )
     func lossyLines(seed: UInt64) {
         var random = LineDice(state: seed)
         var mold = Mold(lines: 2)
@@ -222,7 +225,9 @@ struct MoldReceiverTests {
                 for line in 0..<2 where random.next() % 10 < 7 {
                     let delay = Int64(random.next() % 8_000_000)
                     underWay.append((mold.nowNs + delay, line, Mold.packet(sent, count)))
-                    if random.next() % 10 == 0 { underWay.append((mold.nowNs + 2 * delay, line, Mold.packet(sent, count))) }
+                    if random.next() % 10 == 0 {
+                        underWay.append((mold.nowNs + 2 * delay, line, Mold.packet(sent, count)))
+                    }
                 }
                 sent += UInt64(count)
             } else if steps % 50 == 0 {

@@ -23,7 +23,10 @@ private struct Soup {
         var heard: [String] = []
         var start = 0
         while start < bytes.count {
-            let end = min(bytes.count, start.addingReportingOverflow(partBytes).overflow ? bytes.count : start + partBytes)
+            let end = min(
+                bytes.count,
+                start.addingReportingOverflow(partBytes).overflow ? bytes.count : start + partBytes
+            )
             Array(bytes[start..<end]).withUnsafeBytes { part in
                 client.receive(part, atNs: nowNs, random: 1, into: &effects, before: { _ in }) { message, number in
                     heard.append("\(number)=\(String(decoding: message, as: UTF8.self))")
@@ -102,7 +105,9 @@ struct SoupBinClientTests {
         #expect(soup.handle(.timer).first == .connect)
         let wanted = Soup.packet("L", "user  " + "secret    " + Soup.pad("S1", 10) + Soup.pad("3", 20))
         #expect(soup.handle(.connected).first == .send(wanted))
-        #expect(soup.receive(Soup.accepted("S1", 3)).first == .loggedIn(session: "S1", next: 3, goesOn: true, missed: 0))
+        #expect(
+            soup.receive(Soup.accepted("S1", 3)).first == .loggedIn(session: "S1", next: 3, goesOn: true, missed: 0)
+        )
         _ = soup.receive(Soup.packet("S", "c"))
         #expect(soup.heard == ["1=a", "2=b", "3=c"])
     }
@@ -167,7 +172,9 @@ struct SoupBinClientTests {
         var soup = Soup()
         _ = soup.handle(.start)
         _ = soup.handle(.connected)
-        let effects = soup.receive(Soup.accepted("S1", 1) + Soup.packet("S", "a") + Soup.packet("Z") + Soup.packet("S", "b"))
+        let effects = soup.receive(
+            Soup.accepted("S1", 1) + Soup.packet("S", "a") + Soup.packet("Z") + Soup.packet("S", "b")
+        )
         #expect(effects.dropFirst().prefix(1) == [.ended] || effects.contains(.ended))
         #expect(soup.heard == ["1=a"] && soup.client.session.isEmpty)
         #expect(soup.logIn("S2", 1).first == .loggedIn(session: "S2", next: 1, goesOn: false, missed: 0))
@@ -175,7 +182,8 @@ struct SoupBinClientTests {
 
     static let nonsense: [[UInt8]] = [
         [0, 0], Soup.packet("S", "early"), Soup.packet("A", "short"), Soup.packet("?"),
-        Soup.packet("A", Soup.pad("S", 10) + Soup.pad("0", 20)), Soup.packet("A", Soup.pad("S", 10) + Soup.pad("x", 20)),
+        Soup.packet("A", Soup.pad("S", 10) + Soup.pad("0", 20)),
+        Soup.packet("A", Soup.pad("S", 10) + Soup.pad("x", 20)),
     ]
 
     @Test("leaves a server that says nonsense", arguments: nonsense)

@@ -7,7 +7,10 @@ private let captures = URL(filePath: #filePath)
     .deletingLastPathComponent().appending(path: "../shared/captures").standardizedFileURL
 private let recording = captures.appending(path: "itch/ritch-ALC-BOB.itch50.gz").path
 
-@Suite("Normalizing ITCH", .enabled(if: FileManager.default.fileExists(atPath: recording), "no captures beside the package"))
+@Suite(
+    "Normalizing ITCH",
+    .enabled(if: FileManager.default.fileExists(atPath: recording), "no captures beside the package")
+)
 struct NormalizeITCHTests {
     private struct Row: Decodable {
         var type: String
@@ -20,7 +23,8 @@ struct NormalizeITCHTests {
         var flags: [String]
     }
 
-    private func run(_ options: NormalizeOptions) throws -> (rows: [Row], complaints: [String], report: NormalizeReport) {
+    private func run(_ options: NormalizeOptions) throws -> (rows: [Row], complaints: [String], report: NormalizeReport)
+    {
         var bytes: [UInt8] = []
         var complaints: [String] = []
         let report = try normalize(
