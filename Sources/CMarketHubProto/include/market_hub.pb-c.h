@@ -651,7 +651,7 @@ struct  Markethub__V2__Push
   uint64_t previous;
   /*
    * Events of the source since `previous`, beyond the last, that have no push of their own: merged, or not to be
-   * seen at the topic's depth. Under EVERY always 0, but for such events of a book.
+   * seen at the topic's depth. Under EVERY always 0, but for such events of a book, and for a snapshot of orders after a loss.
    */
   uint64_t skipped;
   /*

@@ -1761,7 +1761,7 @@ export interface Push {
     previous: number;
     /**
      * Events of the source since `previous`, beyond the last, that have no push of their own: merged, or not to be
-     * seen at the topic's depth. Under EVERY always 0, but for such events of a book.
+     * seen at the topic's depth. Under EVERY always 0, but for such events of a book, and for a snapshot of orders after a loss.
      */
     skipped: number;
     /** By the venue's clock; 0 when the venue does not say. */
