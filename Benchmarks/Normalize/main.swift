@@ -1,6 +1,7 @@
 // How fast venue messages become books, next to the same work done with simdjson in C++.
 //
 //     bench-normalize PAYLOADS parse|book|steady VENUE ROUNDS
+//     bench-normalize FILE book itch ROUNDS
 //
 // PAYLOADS holds one message a line, without the capture's envelope. Prints the best round. `parse` makes venue messages;
 // `book` is the whole way of a live connection: messages, continuity, units, books, events to a sink that counts. `steady`
@@ -84,6 +85,14 @@ func seed(
 }
 
 let arguments = CommandLine.arguments
+if arguments.count == 5, arguments[2] == "book", arguments[3] == ITCHFeed.venue, let rounds = Int(arguments[4]) {
+    guard let bytes = readFile(arguments[1]) else {
+        print("cannot read \(arguments[1])")
+        exit(2)
+    }
+    benchmarkITCH(bytes, rounds: rounds)
+    exit(0)
+}
 guard arguments.count == 5, let dialect = Venues.dialect(of: arguments[3]), let rounds = Int(arguments[4]),
     ["parse", "book", "steady"].contains(arguments[2])
 else {

@@ -20,6 +20,9 @@ public let fuzzProperties: [FuzzProperty] =
     ] + FuzzProperty.venueFeeds + [
         .lineFeed,
         .messageFeed,
+        .itchFeed,
+        .soupBin,
+        .moldUDP,
         // Recordings.
         .captureRecord,
         .captureReader,

@@ -100,7 +100,7 @@ private struct MessageFeedListener {
                 state[event.instrument] = status.reason == .unitsChanged ? nil : status.state
                 if status.reason == .unitsChanged { books[event.instrument] = nil }
                 events.append("\(event.instrument) \(status)")
-            case .ticker, .candle: preconditionFailure("neither trade nor quote nor book nor status")
+            case .ticker, .candle, .order: preconditionFailure("neither trade nor quote nor book nor status")
             }
         }
     }

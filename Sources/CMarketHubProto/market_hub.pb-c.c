@@ -1312,6 +1312,141 @@ void   markethub__v2__level__free_unpacked
   assert(message->base.descriptor == &markethub__v2__level__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   markethub__v2__book_orders__init
+                     (Markethub__V2__BookOrders         *message)
+{
+  static const Markethub__V2__BookOrders init_value = MARKETHUB__V2__BOOK_ORDERS__INIT;
+  *message = init_value;
+}
+size_t markethub__v2__book_orders__get_packed_size
+                     (const Markethub__V2__BookOrders *message)
+{
+  assert(message->base.descriptor == &markethub__v2__book_orders__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t markethub__v2__book_orders__pack
+                     (const Markethub__V2__BookOrders *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &markethub__v2__book_orders__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t markethub__v2__book_orders__pack_to_buffer
+                     (const Markethub__V2__BookOrders *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &markethub__v2__book_orders__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Markethub__V2__BookOrders *
+       markethub__v2__book_orders__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Markethub__V2__BookOrders *)
+     protobuf_c_message_unpack (&markethub__v2__book_orders__descriptor,
+                                allocator, len, data);
+}
+void   markethub__v2__book_orders__free_unpacked
+                     (Markethub__V2__BookOrders *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &markethub__v2__book_orders__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   markethub__v2__book_order__init
+                     (Markethub__V2__BookOrder         *message)
+{
+  static const Markethub__V2__BookOrder init_value = MARKETHUB__V2__BOOK_ORDER__INIT;
+  *message = init_value;
+}
+size_t markethub__v2__book_order__get_packed_size
+                     (const Markethub__V2__BookOrder *message)
+{
+  assert(message->base.descriptor == &markethub__v2__book_order__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t markethub__v2__book_order__pack
+                     (const Markethub__V2__BookOrder *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &markethub__v2__book_order__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t markethub__v2__book_order__pack_to_buffer
+                     (const Markethub__V2__BookOrder *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &markethub__v2__book_order__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Markethub__V2__BookOrder *
+       markethub__v2__book_order__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Markethub__V2__BookOrder *)
+     protobuf_c_message_unpack (&markethub__v2__book_order__descriptor,
+                                allocator, len, data);
+}
+void   markethub__v2__book_order__free_unpacked
+                     (Markethub__V2__BookOrder *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &markethub__v2__book_order__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   markethub__v2__book_order_change__init
+                     (Markethub__V2__BookOrderChange         *message)
+{
+  static const Markethub__V2__BookOrderChange init_value = MARKETHUB__V2__BOOK_ORDER_CHANGE__INIT;
+  *message = init_value;
+}
+size_t markethub__v2__book_order_change__get_packed_size
+                     (const Markethub__V2__BookOrderChange *message)
+{
+  assert(message->base.descriptor == &markethub__v2__book_order_change__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t markethub__v2__book_order_change__pack
+                     (const Markethub__V2__BookOrderChange *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &markethub__v2__book_order_change__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t markethub__v2__book_order_change__pack_to_buffer
+                     (const Markethub__V2__BookOrderChange *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &markethub__v2__book_order_change__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Markethub__V2__BookOrderChange *
+       markethub__v2__book_order_change__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Markethub__V2__BookOrderChange *)
+     protobuf_c_message_unpack (&markethub__v2__book_order_change__descriptor,
+                                allocator, len, data);
+}
+void   markethub__v2__book_order_change__free_unpacked
+                     (Markethub__V2__BookOrderChange *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &markethub__v2__book_order_change__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   markethub__v2__candle__init
                      (Markethub__V2__Candle         *message)
 {
@@ -2996,7 +3131,7 @@ const ProtobufCMessageDescriptor markethub__v2__list_result__descriptor =
   (ProtobufCMessageInit) markethub__v2__list_result__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__instrument__field_descriptors[17] =
+static const ProtobufCFieldDescriptor markethub__v2__instrument__field_descriptors[18] =
 {
   {
     "id",
@@ -3202,6 +3337,18 @@ static const ProtobufCFieldDescriptor markethub__v2__instrument__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "single_orders",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Instrument, single_orders),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned markethub__v2__instrument__field_indices_by_name[] = {
   9,   /* field[9] = base_asset */
@@ -3217,6 +3364,7 @@ static const unsigned markethub__v2__instrument__field_indices_by_name[] = {
   3,   /* field[3] = raw_symbol */
   16,   /* field[16] = right */
   11,   /* field[11] = settle_asset */
+  17,   /* field[17] = single_orders */
   15,   /* field[15] = strike */
   1,   /* field[1] = symbol */
   7,   /* field[7] = tick */
@@ -3225,7 +3373,7 @@ static const unsigned markethub__v2__instrument__field_indices_by_name[] = {
 static const ProtobufCIntRange markethub__v2__instrument__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 17 }
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor markethub__v2__instrument__descriptor =
 {
@@ -3235,7 +3383,7 @@ const ProtobufCMessageDescriptor markethub__v2__instrument__descriptor =
   "Markethub__V2__Instrument",
   "markethub.v2",
   sizeof(Markethub__V2__Instrument),
-  17,
+  18,
   markethub__v2__instrument__field_descriptors,
   markethub__v2__instrument__field_indices_by_name,
   1,  markethub__v2__instrument__number_ranges,
@@ -3293,7 +3441,7 @@ const ProtobufCMessageDescriptor markethub__v2__pong__descriptor =
   (ProtobufCMessageInit) markethub__v2__pong__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__push__field_descriptors[14] =
+static const ProtobufCFieldDescriptor markethub__v2__push__field_descriptors[16] =
 {
   {
     "topic",
@@ -3463,6 +3611,30 @@ static const ProtobufCFieldDescriptor markethub__v2__push__field_descriptors[14]
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "order_snapshot",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Markethub__V2__Push, payload_case),
+    offsetof(Markethub__V2__Push, order_snapshot),
+    &markethub__v2__book_orders__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "order_change",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Markethub__V2__Push, payload_case),
+    offsetof(Markethub__V2__Push, order_change),
+    &markethub__v2__book_order_change__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned markethub__v2__push__field_indices_by_name[] = {
   10,   /* field[10] = book_delta */
@@ -3470,6 +3642,8 @@ static const unsigned markethub__v2__push__field_indices_by_name[] = {
   11,   /* field[11] = candle */
   4,   /* field[4] = event_ns */
   6,   /* field[6] = flags */
+  15,   /* field[15] = order_change */
+  14,   /* field[14] = order_snapshot */
   2,   /* field[2] = previous */
   5,   /* field[5] = received_ns */
   1,   /* field[1] = sequence */
@@ -3483,7 +3657,7 @@ static const unsigned markethub__v2__push__field_indices_by_name[] = {
 static const ProtobufCIntRange markethub__v2__push__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor markethub__v2__push__descriptor =
 {
@@ -3493,7 +3667,7 @@ const ProtobufCMessageDescriptor markethub__v2__push__descriptor =
   "Markethub__V2__Push",
   "markethub.v2",
   sizeof(Markethub__V2__Push),
-  14,
+  16,
   markethub__v2__push__field_descriptors,
   markethub__v2__push__field_indices_by_name,
   1,  markethub__v2__push__number_ranges,
@@ -3937,6 +4111,250 @@ const ProtobufCMessageDescriptor markethub__v2__level__descriptor =
   (ProtobufCMessageInit) markethub__v2__level__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor markethub__v2__book_orders__field_descriptors[3] =
+{
+  {
+    "bids",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Markethub__V2__BookOrders, n_bids),
+    offsetof(Markethub__V2__BookOrders, bids),
+    &markethub__v2__book_order__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "asks",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Markethub__V2__BookOrders, n_asks),
+    offsetof(Markethub__V2__BookOrders, asks),
+    &markethub__v2__book_order__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "crc32",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED32,
+    offsetof(Markethub__V2__BookOrders, check_case),
+    offsetof(Markethub__V2__BookOrders, crc32),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned markethub__v2__book_orders__field_indices_by_name[] = {
+  1,   /* field[1] = asks */
+  0,   /* field[0] = bids */
+  2,   /* field[2] = crc32 */
+};
+static const ProtobufCIntRange markethub__v2__book_orders__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor markethub__v2__book_orders__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "markethub.v2.BookOrders",
+  "BookOrders",
+  "Markethub__V2__BookOrders",
+  "markethub.v2",
+  sizeof(Markethub__V2__BookOrders),
+  3,
+  markethub__v2__book_orders__field_descriptors,
+  markethub__v2__book_orders__field_indices_by_name,
+  1,  markethub__v2__book_orders__number_ranges,
+  (ProtobufCMessageInit) markethub__v2__book_orders__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor markethub__v2__book_order__field_descriptors[3] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__BookOrder, id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "price",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_SINT64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__BookOrder, price),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quantity",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__BookOrder, quantity),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned markethub__v2__book_order__field_indices_by_name[] = {
+  0,   /* field[0] = id */
+  1,   /* field[1] = price */
+  2,   /* field[2] = quantity */
+};
+static const ProtobufCIntRange markethub__v2__book_order__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor markethub__v2__book_order__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "markethub.v2.BookOrder",
+  "BookOrder",
+  "Markethub__V2__BookOrder",
+  "markethub.v2",
+  sizeof(Markethub__V2__BookOrder),
+  3,
+  markethub__v2__book_order__field_descriptors,
+  markethub__v2__book_order__field_indices_by_name,
+  1,  markethub__v2__book_order__number_ranges,
+  (ProtobufCMessageInit) markethub__v2__book_order__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor markethub__v2__book_order_change__field_descriptors[7] =
+{
+  {
+    "kind",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__BookOrderChange, kind),
+    &markethub__v2__book_order_change_kind__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "side",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__BookOrderChange, side),
+    &markethub__v2__book_side__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__BookOrderChange, id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "new_id",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__BookOrderChange, new_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "price",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_SINT64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__BookOrderChange, price),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quantity",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__BookOrderChange, quantity),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "crc32",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED32,
+    offsetof(Markethub__V2__BookOrderChange, check_case),
+    offsetof(Markethub__V2__BookOrderChange, crc32),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned markethub__v2__book_order_change__field_indices_by_name[] = {
+  6,   /* field[6] = crc32 */
+  2,   /* field[2] = id */
+  0,   /* field[0] = kind */
+  3,   /* field[3] = new_id */
+  4,   /* field[4] = price */
+  5,   /* field[5] = quantity */
+  1,   /* field[1] = side */
+};
+static const ProtobufCIntRange markethub__v2__book_order_change__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor markethub__v2__book_order_change__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "markethub.v2.BookOrderChange",
+  "BookOrderChange",
+  "Markethub__V2__BookOrderChange",
+  "markethub.v2",
+  sizeof(Markethub__V2__BookOrderChange),
+  7,
+  markethub__v2__book_order_change__field_descriptors,
+  markethub__v2__book_order_change__field_indices_by_name,
+  1,  markethub__v2__book_order_change__number_ranges,
+  (ProtobufCMessageInit) markethub__v2__book_order_change__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor markethub__v2__candle__field_descriptors[10] =
 {
   {
@@ -4156,7 +4574,7 @@ const ProtobufCMessageDescriptor markethub__v2__status__descriptor =
   (ProtobufCMessageInit) markethub__v2__status__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue markethub__v2__channel__enum_values_by_number[6] =
+static const ProtobufCEnumValue markethub__v2__channel__enum_values_by_number[7] =
 {
   { "CHANNEL_UNSPECIFIED", "MARKETHUB__V2__CHANNEL__CHANNEL_UNSPECIFIED", 0 },
   { "CHANNEL_TICKER", "MARKETHUB__V2__CHANNEL__CHANNEL_TICKER", 1 },
@@ -4164,14 +4582,16 @@ static const ProtobufCEnumValue markethub__v2__channel__enum_values_by_number[6]
   { "CHANNEL_BOOK", "MARKETHUB__V2__CHANNEL__CHANNEL_BOOK", 3 },
   { "CHANNEL_CANDLES", "MARKETHUB__V2__CHANNEL__CHANNEL_CANDLES", 4 },
   { "CHANNEL_STATUS", "MARKETHUB__V2__CHANNEL__CHANNEL_STATUS", 5 },
+  { "CHANNEL_ORDERS", "MARKETHUB__V2__CHANNEL__CHANNEL_ORDERS", 6 },
 };
 static const ProtobufCIntRange markethub__v2__channel__value_ranges[] = {
-{0, 0},{0, 6}
+{0, 0},{0, 7}
 };
-static const ProtobufCEnumValueIndex markethub__v2__channel__enum_values_by_name[6] =
+static const ProtobufCEnumValueIndex markethub__v2__channel__enum_values_by_name[7] =
 {
   { "CHANNEL_BOOK", 3 },
   { "CHANNEL_CANDLES", 4 },
+  { "CHANNEL_ORDERS", 6 },
   { "CHANNEL_STATUS", 5 },
   { "CHANNEL_TICKER", 1 },
   { "CHANNEL_TRADES", 2 },
@@ -4184,9 +4604,9 @@ const ProtobufCEnumDescriptor markethub__v2__channel__descriptor =
   "Channel",
   "Markethub__V2__Channel",
   "markethub.v2",
-  6,
+  7,
   markethub__v2__channel__enum_values_by_number,
-  6,
+  7,
   markethub__v2__channel__enum_values_by_name,
   1,
   markethub__v2__channel__value_ranges,
@@ -4356,6 +4776,72 @@ const ProtobufCEnumDescriptor markethub__v2__aggressor__descriptor =
   markethub__v2__aggressor__enum_values_by_name,
   1,
   markethub__v2__aggressor__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue markethub__v2__book_order_change_kind__enum_values_by_number[6] =
+{
+  { "BOOK_ORDER_CHANGE_KIND_UNSPECIFIED", "MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_UNSPECIFIED", 0 },
+  { "BOOK_ORDER_CHANGE_KIND_ADDED", "MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_ADDED", 1 },
+  { "BOOK_ORDER_CHANGE_KIND_EXECUTED", "MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_EXECUTED", 2 },
+  { "BOOK_ORDER_CHANGE_KIND_REDUCED", "MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_REDUCED", 3 },
+  { "BOOK_ORDER_CHANGE_KIND_DELETED", "MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_DELETED", 4 },
+  { "BOOK_ORDER_CHANGE_KIND_REPLACED", "MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_REPLACED", 5 },
+};
+static const ProtobufCIntRange markethub__v2__book_order_change_kind__value_ranges[] = {
+{0, 0},{0, 6}
+};
+static const ProtobufCEnumValueIndex markethub__v2__book_order_change_kind__enum_values_by_name[6] =
+{
+  { "BOOK_ORDER_CHANGE_KIND_ADDED", 1 },
+  { "BOOK_ORDER_CHANGE_KIND_DELETED", 4 },
+  { "BOOK_ORDER_CHANGE_KIND_EXECUTED", 2 },
+  { "BOOK_ORDER_CHANGE_KIND_REDUCED", 3 },
+  { "BOOK_ORDER_CHANGE_KIND_REPLACED", 5 },
+  { "BOOK_ORDER_CHANGE_KIND_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor markethub__v2__book_order_change_kind__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "markethub.v2.BookOrderChangeKind",
+  "BookOrderChangeKind",
+  "Markethub__V2__BookOrderChangeKind",
+  "markethub.v2",
+  6,
+  markethub__v2__book_order_change_kind__enum_values_by_number,
+  6,
+  markethub__v2__book_order_change_kind__enum_values_by_name,
+  1,
+  markethub__v2__book_order_change_kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue markethub__v2__book_side__enum_values_by_number[3] =
+{
+  { "BOOK_SIDE_UNSPECIFIED", "MARKETHUB__V2__BOOK_SIDE__BOOK_SIDE_UNSPECIFIED", 0 },
+  { "BOOK_SIDE_BID", "MARKETHUB__V2__BOOK_SIDE__BOOK_SIDE_BID", 1 },
+  { "BOOK_SIDE_ASK", "MARKETHUB__V2__BOOK_SIDE__BOOK_SIDE_ASK", 2 },
+};
+static const ProtobufCIntRange markethub__v2__book_side__value_ranges[] = {
+{0, 0},{0, 3}
+};
+static const ProtobufCEnumValueIndex markethub__v2__book_side__enum_values_by_name[3] =
+{
+  { "BOOK_SIDE_ASK", 2 },
+  { "BOOK_SIDE_BID", 1 },
+  { "BOOK_SIDE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor markethub__v2__book_side__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "markethub.v2.BookSide",
+  "BookSide",
+  "Markethub__V2__BookSide",
+  "markethub.v2",
+  3,
+  markethub__v2__book_side__enum_values_by_number,
+  3,
+  markethub__v2__book_side__enum_values_by_name,
+  1,
+  markethub__v2__book_side__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue markethub__v2__market_state__enum_values_by_number[7] =

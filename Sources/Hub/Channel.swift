@@ -7,8 +7,10 @@ public enum Channel: UInt8, Hashable, Sendable, CaseIterable {
     case book = 3
     case candles = 4
     case status = 5
-    /// The latest trade's price and volume; on the legacy channel only.
-    case marketData = 6
+    /// The single orders that a book adds up to; on the enhanced channel only.
+    case orders = 6
+    /// The latest trade's price and volume; on the legacy channel only, so that its number stands nowhere.
+    case marketData = 255
 
     /// As clients write it.
     public var name: String {
@@ -18,6 +20,7 @@ public enum Channel: UInt8, Hashable, Sendable, CaseIterable {
         case .book: "book"
         case .candles: "candles"
         case .status: "status"
+        case .orders: "bookOrders"
         case .marketData: "marketData"
         }
     }
@@ -30,7 +33,7 @@ public enum Channel: UInt8, Hashable, Sendable, CaseIterable {
     /// The mode of a subscription that names none.
     var usualDelivery: Delivery {
         switch self {
-        case .trades, .status: .every
+        case .trades, .status, .orders: .every
         case .ticker, .book, .candles, .marketData: .conflate
         }
     }

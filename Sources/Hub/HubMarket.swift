@@ -47,6 +47,7 @@ extension Hub: MarketEventSink {
             for topic in states[index].statuses {
                 enqueue(.status(status), stamp, on: topic)
             }
+        case .order(let change): receive(change, stamp, index)
         case .quote: return
         }
     }
@@ -59,6 +60,7 @@ extension Hub: MarketEventSink {
             case .ticker: states[index].tickerStamp.sequence
             case .bookSnapshot, .bookDelta: states[index].bookStamp.sequence
             case .status: states[index].statusStamp.sequence
+            case .order: event.flags.contains(.snapshot) ? 0 : states[index].ordersStamp.sequence
             case .candle(let candle): states[index].candleStamps[Int(candle.interval.rawValue)].sequence
             case .trade, .quote: 0
             }
@@ -142,7 +144,7 @@ extension Hub: MarketEventSink {
         }
     }
 
-    private mutating func enqueue(
+    mutating func enqueue(
         _ payload: Push.Payload,
         _ stamp: Topic.Stamp,
         on id: TopicID,
@@ -171,6 +173,7 @@ extension Hub: MarketEventSink {
         states[index].ticker = nil
         states[index].trade = nil
         states[index].candles = InlineArray(repeating: nil)
+        states[index].orders = nil
         for list in [states[index].tickers, states[index].trades, states[index].books, states[index].candleTopics] {
             for topic in list {
                 let view = topics[topic.index].key.view

@@ -35,7 +35,7 @@ extension Hub {
         for subscription in sessions[id.index].subscriptions {
             let place = Int(subscription.place)
             guard topics[subscription.topic.index].subscribers[place].isBehind else { continue }
-            guard pass.levels.count < settings.stateLevelsMost else { break }
+            guard pass.levels.count + pass.orders.count < settings.stateLevelsMost else { break }
             for push in bringUp(place, of: subscription.topic, into: &pass) { pass.order.append(Int32(push)) }
         }
         let end = Int32(pass.order.count)
@@ -45,7 +45,7 @@ extension Hub {
     /// Appends everything that waits of one instrument, due or not: its units are about to change, and what waits is in the old.
     public mutating func passAll(of id: InstrumentID, into pass: inout Pass) {
         let state = states[id.index]
-        for list in [state.statuses, state.trades, state.tickers, state.books, state.candleTopics] {
+        for list in [state.statuses, state.trades, state.tickers, state.books, state.candleTopics, state.orderTopics] {
             for topic in list where topics[topic.index].isDirty {
                 clearDirty(topic)
                 pushChanges(of: topic, into: &pass)
@@ -97,7 +97,7 @@ extension Hub {
         case (.trades, .latest), (.marketData, .conflate), (.marketData, .latest):
             guard let trade = states[state].trade else { return }
             append(.trade(trade), states[state].tradeStamp, of: id, into: &pass)
-        case (.trades, .every), (.ticker, .every), (.marketData, .every), (.candles, _), (.status, _):
+        case (.trades, .every), (.ticker, .every), (.marketData, .every), (.candles, _), (.status, _), (.orders, _):
             flushWaiting(of: id, into: &pass)
         case (.book, .every):
             flushWaiting(of: id, into: &pass)
@@ -109,9 +109,12 @@ extension Hub {
     }
 
     private mutating func flushWaiting(of id: TopicID, into pass: inout Pass) {
-        let base = Int32(pass.levels.count)
+        let areOrders = topics[id.index].key.view.channel == .orders
+        let base = Int32(areOrders ? pass.orders.count : pass.levels.count)
         pass.levels.append(contentsOf: topics[id.index].waitingLevels)
         topics[id.index].waitingLevels.removeAll(keepingCapacity: true)
+        pass.orders.append(contentsOf: topics[id.index].waitingOrders)
+        topics[id.index].waitingOrders.removeAll()
         for place in topics[id.index].waiting.indices {
             let waiting = topics[id.index].waiting[place]
             let levels = (waiting.levels.lowerBound + base)..<(waiting.levels.upperBound + base)
@@ -135,7 +138,7 @@ extension Hub {
         pass.pushes.append(push(payload, stamp, previous: previous, of: id, levels: levels))
     }
 
-    private func push(
+    func push(
         _ payload: Push.Payload,
         _ stamp: Topic.Stamp,
         previous: UInt64,
@@ -147,8 +150,8 @@ extension Hub {
         let skipped = stamp.sequence > previous ? stamp.sequence - previous - 1 : 0
         var flags = stamp.flags
         switch payload {
-        case .bookSnapshot: flags.insert(.snapshot)
-        case .bookDelta: flags.remove(.snapshot)
+        case .bookSnapshot, .orderSnapshot: flags.insert(.snapshot)
+        case .bookDelta, .orderChange: flags.remove(.snapshot)
         default: break
         }
         flags.formUnion(doubt(about: key))
@@ -185,13 +188,16 @@ extension Hub {
         guard end > first else { return }
         switch pass.pushes[end - 1].payload {
         case .bookSnapshot, .bookDelta: pass.pushes[end - 1].checksum = topics[id.index].window.checksum
+        case .orderSnapshot, .orderChange: pass.pushes[end - 1].checksum = orderChecksum(of: id)
         default: break
         }
         let isLossless = topics[id.index].isLossless
         if topics[id.index].key.view.channel == .candles, !isLossless {
             keepClosedCandles(first..<end, of: id, in: pass)
         }
-        if isLossless || blockedCount == 0 && topics[id.index].behindCount == 0 {
+        if topics[id.index].key.view.channel == .orders, topics[id.index].hasUnequalSubscribers {
+            assignOrders(id, first..<end, into: pass)
+        } else if isLossless || blockedCount == 0 && topics[id.index].behindCount == 0 {
             let pushCount = Int32(end - first)
             Self.count(pushCount, for: topics[id.index].subscribers, in: &shareCounts, touched: &touched)
             deals.append(.toAll(id, pushes: Int32(first)..<Int32(end)))
@@ -222,7 +228,7 @@ extension Hub {
         }
     }
 
-    private mutating func give(_ pushes: Range<Int>, to slot: UInt32) {
+    mutating func give(_ pushes: Range<Int>, to slot: UInt32) {
         guard !pushes.isEmpty else { return }
         if shareCounts[Int(slot)] == 0 { touched.append(slot) }
         shareCounts[Int(slot)] += Int32(pushes.count)
@@ -342,6 +348,7 @@ extension Hub {
         let subscriber = topics[id.index].subscribers[place]
         let pushes = appendState(of: id, since: subscriber.seen, slot: subscriber.slot, into: &pass)
         guard !pushes.isEmpty else { return pushes }
+        noteJoiner(subscriber.slot, of: id)
         topics[id.index].subscribers[place].seen = nil
         topics[id.index].behindCount -= 1
         sessions[Int(subscriber.slot)].behindCount -= 1
@@ -374,6 +381,7 @@ extension Hub {
             let key = Missed(topic: id, slot: slot)
             guard seen != nil, let aggregate = missed.removeValue(forKey: key) else { break }
             pass.pushes.append(push(.tradeAggregate(aggregate), stamp, previous: previous, of: id, levels: 0..<0))
+        case (.orders, _): appendOrders(of: id, into: &pass)
         case (.trades, .latest), (.candles, _), (.ticker, _), (.status, _), (.marketData, _):
             guard let value = topics[index].value else { break }
             if let seen {

@@ -132,8 +132,11 @@ extension Hub {
         if delivery == .latest, request.intervalMs < 20 {
             fields.append(.init("interval_ms", "must be 20 or more under LATEST"))
         }
-        if request.channel == .status, delivery != .every {
-            fields.append(.init("delivery", "must be EVERY on the status channel"))
+        if request.channel == .status || request.channel == .orders, delivery != .every {
+            fields.append(.init("delivery", "must be EVERY on the \(request.channel.name) channel"))
+        }
+        if request.channel == .orders, sessions[id.index].format != .enhanced {
+            fields.append(.init("channel", "is for the enhanced channel only"))
         }
         guard fields.isEmpty else {
             let text = fields.map { "\($0.name) \($0.message)" }.joined(separator: "; ")
@@ -179,7 +182,8 @@ extension Hub {
             let wildcard = Session.Wildcard(pattern: pattern, view: view, requestID: requestID)
             sessions[id.index].wildcards.append(wildcard)
         }
-        for instrument in table.ids(matching: pattern) where told.insert(instrument).inserted {
+        for instrument in table.ids(matching: pattern) where fits(instrument, view) && told.insert(instrument).inserted
+        {
             let result = subscribe(to: instrument, view, id, as: pattern, isFromWildcard: true, into: &pass)
             outcomes.append(SymbolOutcome(symbol: pattern, result: result))
         }
@@ -200,6 +204,10 @@ extension Hub {
                 sessions[id.index].subscriptions[place].symbol = symbol
             }
             return .success(describe(known))
+        }
+        guard fits(instrument, view) else {
+            let text = "The venue of \(table[instrument].qualifiedSymbol) tells no single orders; take its book."
+            return .failure(Refusal(.noSingleOrders, text))
         }
         guard sessions[id.index].subscriptions.count < settings.subscriptionsMost else {
             let most = settings.subscriptionsMost
@@ -236,6 +244,7 @@ extension Hub {
         } else {
             let pushes = appendState(of: topic, since: nil, slot: id.slot, into: &pass)
             for push in pushes { pass.order.append(Int32(push)) }
+            noteJoiner(id.slot, of: topic)
         }
         return .success(describe(topic))
     }
@@ -244,8 +253,9 @@ extension Hub {
     ///
     /// So that one request for a thousand whole books does not make one message of all of them.
     private func mayWait(_ topic: TopicID, of id: SessionID, in pass: Pass) -> Bool {
-        guard topics[topic.index].key.view.channel == .book, !topics[topic.index].isLossless else { return false }
-        return sessions[id.index].isBlocked || pass.levels.count >= settings.stateLevelsMost
+        let view = topics[topic.index].key.view
+        guard view.channel == .orders || view.channel == .book && view.delivery != .every else { return false }
+        return sessions[id.index].isBlocked || pass.levels.count + pass.orders.count >= settings.stateLevelsMost
     }
 
     /// How many views of an instrument a session holds on a channel, by the shorter of two ways; less where few exist.
@@ -307,6 +317,7 @@ extension Hub {
             let place = Int(key.view.candleInterval?.rawValue ?? 0)
             topic.last = state.candleStamps[place]
             topic.value = state.candles[place].map { .candle($0) }
+        case .orders: topic.last = state.ordersStamp
         case .status:
             topic.last = state.statusStamp
             topic.value = .status(state.status)
@@ -328,7 +339,7 @@ extension Hub {
                 let (view, pattern) = (wildcard.view, wildcard.pattern)
                 let fits = fitting[pattern] ?? table.ids(matching: pattern, among: instruments)
                 fitting[pattern] = fits
-                for instrument in fits {
+                for instrument in fits where self.fits(instrument, view) {
                     let count = sessions[slot].subscriptions.count
                     let result = subscribe(to: instrument, view, id, as: pattern, isFromWildcard: true, into: &pass)
                     // Another wildcard of the session was first.

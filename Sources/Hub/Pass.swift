@@ -38,6 +38,9 @@ public struct Push: Sendable {
         /// The levels that changed, bids first.
         case bookDelta
         case status(MarketStatus)
+        /// The single orders are ``Pass/orders`` in ``Push/levels``: bids best first, then asks best first, first come first.
+        case orderSnapshot
+        case orderChange(OrderChange)
     }
 
     public var topic: TopicID
@@ -51,9 +54,9 @@ public struct Push: Sendable {
     public var receivedNs: Int64
     public var flags: EventFlags
     public var payload: Payload
-    /// Where this push's levels stand in ``Pass/levels``.
+    /// Where this push's levels stand in ``Pass/levels``, or its orders in ``Pass/orders``.
     public var levels: Range<Int32>
-    /// Of the topic's ten best levels after a book push; nil where a later push of the pass carries it.
+    /// Of the topic's ten best levels after a push of a book or of orders; nil where a later push of the pass carries it.
     public var checksum: UInt32?
 }
 
@@ -96,6 +99,7 @@ public struct Pass: Sendable {
     /// In the order in which they happened.
     public internal(set) var pushes: [Push] = []
     public internal(set) var levels: [LevelChange] = []
+    public internal(set) var orders: [RestingOrder] = []
     /// Indices into ``pushes``, each session's together and rising.
     public internal(set) var order: [Int32] = []
     public internal(set) var shares: [Share] = []
@@ -107,6 +111,7 @@ public struct Pass: Sendable {
     public mutating func removeAll() {
         pushes.removeAll(keepingCapacity: true)
         levels.removeAll(keepingCapacity: true)
+        orders.removeAll(keepingCapacity: true)
         order.removeAll(keepingCapacity: true)
         shares.removeAll(keepingCapacity: true)
     }

@@ -44,4 +44,14 @@ extension Pass {
         pushes.append(added)
         return added
     }
+
+    /// Adds a push with its single orders.
+    @discardableResult
+    package mutating func append(_ push: Push, orders: [RestingOrder]) -> Push {
+        var added = push
+        added.levels = Int32(self.orders.count)..<Int32(self.orders.count + orders.count)
+        self.orders += orders
+        pushes.append(added)
+        return added
+    }
 }

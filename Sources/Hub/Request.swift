@@ -161,6 +161,7 @@ public struct Refusal: Error, Hashable, Sendable {
         case wrongFrameKind = 108
         case notSubscribed = 109
         case tooManyTopics = 110
+        case noSingleOrders = 120
 
         /// As it stands on the wire.
         public var reason: String {
@@ -176,6 +177,7 @@ public struct Refusal: Error, Hashable, Sendable {
             case .wrongFrameKind: "wrong_frame_kind"
             case .notSubscribed: "not_subscribed"
             case .tooManyTopics: "too_many_topics"
+            case .noSingleOrders: "no_single_orders"
             }
         }
 

@@ -46,7 +46,7 @@ struct Topic: Sendable {
     struct Waiting: Sendable {
         var stamp: Stamp
         var payload: Push.Payload
-        /// Where its levels stand in ``waitingLevels``.
+        /// Where its levels stand in ``waitingLevels``, or its orders in ``waitingOrders``.
         var levels: Range<Int32> = 0..<0
         /// Of a book's snapshot, which has one wherever in a pass it stands.
         var checksum: UInt32?
@@ -82,6 +82,10 @@ struct Topic: Sendable {
     var dirtyPlace = -1
     var waiting: [Waiting] = []
     var waitingLevels: [LevelChange] = []
+    /// Of snapshots of single orders that wait; their places stand in ``Waiting/levels``.
+    var waitingOrders: [RestingOrder] = []
+    /// Who got single orders that are newer than the last push, and up to which event; until the next push.
+    var aheadJoiners: [(slot: UInt32, sequence: UInt64)] = []
     /// Trades since the last push, under CONFLATE.
     var aggregate: TradeAggregate?
 
@@ -98,7 +102,9 @@ struct Topic: Sendable {
     static let closedCandlesMost = 120
 
     var isDirty: Bool { dirtyPlace >= 0 }
-    var isHoldingTooMuch: Bool { waiting.count >= Self.waitingMost || waitingLevels.count >= Self.waitingLevelsMost }
+    var isHoldingTooMuch: Bool {
+        waiting.count >= Self.waitingMost || waitingLevels.count + waitingOrders.count >= Self.waitingLevelsMost
+    }
 
     /// Whether a client that falls behind must not lose a push of this topic.
     var isLossless: Bool { key.view.delivery == .every }
@@ -182,6 +188,11 @@ struct InstrumentState: Sendable {
     var candleStamps = InlineArray<6, Topic.Stamp>(repeating: Topic.Stamp())
     var status = MarketStatus(.disconnected, .started)
     var statusStamp = Topic.Stamp()
+    /// Nil until the venue has told them.
+    var orders: OrderLedger?
+    var ordersStamp = Topic.Stamp()
+    /// A snapshot of single orders that is known already is coming in, and is passed over.
+    var isPassingOverOrders = false
 
     /// Who is to be told, by what changed.
     var trades: [TopicID] = []
@@ -189,6 +200,7 @@ struct InstrumentState: Sendable {
     var books: [TopicID] = []
     var candleTopics: [TopicID] = []
     var statuses: [TopicID] = []
+    var orderTopics: [TopicID] = []
 
     /// The number of the newest event of the source that a view shows.
     func lastSequence(of view: View) -> UInt64 {
@@ -198,6 +210,7 @@ struct InstrumentState: Sendable {
         case .book: bookStamp.sequence
         case .candles: candleStamps[Int(view.candleInterval?.rawValue ?? 0)].sequence
         case .status: statusStamp.sequence
+        case .orders: ordersStamp.sequence
         }
     }
 
@@ -229,6 +242,7 @@ struct InstrumentState: Sendable {
         case .book: books
         case .candles: candleTopics
         case .status: statuses
+        case .orders: orderTopics
         }
     }
 
@@ -239,6 +253,7 @@ struct InstrumentState: Sendable {
         case .book: body(&books)
         case .candles: body(&candleTopics)
         case .status: body(&statuses)
+        case .orders: body(&orderTopics)
         }
     }
 }

@@ -41,6 +41,8 @@ public struct Instrument: Hashable, Sendable {
     public var lot: Int64
     /// What it is made of, as far as the venue's list tells.
     public var terms = Terms()
+    /// Whether the venue tells its orders one by one, so that they can be listened to.
+    public var hasSingleOrders = false
 
     public init(
         id: InstrumentID,

@@ -233,6 +233,8 @@ public struct MarketEvent: Sendable, BitwiseCopyable {
         /// The levels beside the event have these new totals; the quote is the book's top afterwards.
         case bookDelta(top: Quote)
         case status(MarketStatus)
+        /// A change of a single resting order; its effect on the book is a book event of its own.
+        case order(OrderChange)
     }
 
     public var instrument: InstrumentID

@@ -31,6 +31,7 @@ public struct MarketStream: Sendable {
         var ticker: UInt64 = 0
         var book: UInt64 = 0
         var status: UInt64 = 0
+        var orders: UInt64 = 0
     }
 
     public init(instrument: InstrumentID) {
@@ -42,6 +43,7 @@ public struct MarketStream: Sendable {
     public var bookSequence: UInt64 { sequences.book }
     public var tickerSequence: UInt64 { sequences.ticker }
     public var statusSequence: UInt64 { sequences.status }
+    public var ordersSequence: UInt64 { sequences.orders }
 
     /// Passes one event of a feed on, numbered, with the tickers and candles that follow from it.
     ///
@@ -85,6 +87,11 @@ public struct MarketStream: Sendable {
             }
             sequences.status += 1
             numbered.sequence = sequences.status
+            sink.receive(numbered, levels: Span())
+        case .order(let change):
+            // A snapshot is one event, however many orders it has.
+            if !event.flags.contains(.snapshot) || change.kind == .cleared { sequences.orders += 1 }
+            numbered.sequence = sequences.orders
             sink.receive(numbered, levels: Span())
         case .ticker, .candle:
             return

@@ -161,8 +161,8 @@ public enum EnhancedCodec {
         guard let channel = UInt8(exactly: number).flatMap(Channel.init), channel != .marketData else {
             throw Refusal(
                 .unknownChannel,
-                "\(number) is no channel; use 1 ticker, 2 trades, 3 book, 4 candles or 5 status.",
-                fields: [.init(field, "1 to 5")]
+                "\(number) is no channel; use 1 ticker, 2 trades, 3 book, 4 candles, 5 status or 6 orders.",
+                fields: [.init(field, "1 to 6")]
             )
         }
         return channel

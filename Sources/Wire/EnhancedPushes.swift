@@ -19,18 +19,13 @@ extension EnhancedCodec {
         to out: inout OutputBytes
     ) {
         out.reserve(pushLengthMost)
+        if case .orderChange(let change) = push.payload { return append(change, push, to: &out) }
         let levelCount = push.levels.upperBound - push.levels.lowerBound
         // A level takes about twelve bytes: leave as much room for the length as it will most likely take.
         let lengthRoom = levelCount > 1200 ? 3 : levelCount > 6 ? 2 : 1
         let frame = out.openMessage(2, lengthRoom: lengthRoom)
         var at = out.end
-        at.put(1, varint: UInt64(push.topic.rawValue))
-        at.put(2, varint: push.sequence)
-        at.put(3, varint: push.previous)
-        at.put(4, varint: push.skipped)
-        at.put(5, fixed64: UInt64(bitPattern: push.eventNs))
-        at.put(6, fixed64: UInt64(bitPattern: push.receivedNs))
-        at.put(7, varint: UInt64(push.flags.rawValue))
+        put(headOf: push, at: &at)
         switch push.payload {
         case .ticker(let ticker):
             Self.put(8, at: &at) { Self.put(ticker, at: &$0) }
@@ -53,6 +48,12 @@ extension EnhancedCodec {
             }
             out.close(book)
             at = out.end
+        case .orderSnapshot:
+            out.advance(to: at)
+            let orders = pass.orders[Int(push.levels.lowerBound)..<Int(push.levels.upperBound)]
+            append(orders, push.checksum, lengthRoom: lengthRoom, to: &out)
+            at = out.end
+        case .orderChange: break
         case .status(let status):
             out.advance(to: at)
             append(status, instruments[push.instrument], to: &out)
@@ -62,9 +63,21 @@ extension EnhancedCodec {
         out.close(frame)
     }
 
+    /// What every push begins with.
+    @inline(__always)
+    static func put(headOf push: borrowing Push, at: inout UnsafeMutablePointer<UInt8>) {
+        at.put(1, varint: UInt64(push.topic.rawValue))
+        at.put(2, varint: push.sequence)
+        at.put(3, varint: push.previous)
+        at.put(4, varint: push.skipped)
+        at.put(5, fixed64: UInt64(bitPattern: push.eventNs))
+        at.put(6, fixed64: UInt64(bitPattern: push.receivedNs))
+        at.put(7, varint: UInt64(push.flags.rawValue))
+    }
+
     /// Puts a message field of less than 128 bytes.
     @inline(__always)
-    private static func put(
+    static func put(
         _ field: UInt8,
         at: inout UnsafeMutablePointer<UInt8>,
         _ content: (inout UnsafeMutablePointer<UInt8>) -> Void

@@ -191,6 +191,7 @@ extension EnhancedCodec {
             out.field(8, varint: UInt64(clamping: instrument.tick))
             out.field(9, varint: UInt64(clamping: instrument.lot))
             append(instrument.terms, to: &out)
+            out.field(wide: 18, varint: instrument.hasSingleOrders ? 1 : 0)
         }
     }
 

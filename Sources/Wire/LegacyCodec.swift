@@ -145,9 +145,10 @@ public enum LegacyCodec {
 
     private static func channel(_ value: JSONValue) throws(Refusal) -> Channel {
         guard let named = value["channel"] else { return .marketData }
-        let names = Channel.allCases.map(\.name).joined(separator: ", ")
+        // Numbers of orders may be larger than what a number of JavaScript holds, and each change counts.
+        let names = Channel.allCases.filter { $0 != .orders }.map(\.name).joined(separator: ", ")
         guard let name = named.string else { throw RequestRules.invalid("channel", "A string is wanted: \(names).") }
-        guard let channel = Channel(name: name) else {
+        guard let channel = Channel(name: name), channel != .orders else {
             throw Refusal(
                 .unknownChannel,
                 "\"\(shortened(name))\" is no channel; use \(names).",

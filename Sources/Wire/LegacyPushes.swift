@@ -98,6 +98,8 @@ extension LegacyCodec {
                 out.append(decimal: UInt64(checksum))
             }
         case .status(let status): append(status, instruments.table[push.instrument], to: &out)
+        // Of a channel that no legacy client can listen to.
+        case .orderSnapshot, .orderChange: break
         }
         out.append("}}")
     }
@@ -107,7 +109,7 @@ extension LegacyCodec {
         case .trade(let trade): Level(price: trade.price, quantity: trade.quantity)
         case .tradeAggregate(let trades): Level(price: trades.last, quantity: trades.volume)
         case .ticker(let ticker): ticker.last.quantity.isZero ? nil : ticker.last
-        case .candle, .bookSnapshot, .bookDelta, .status: nil
+        case .candle, .bookSnapshot, .bookDelta, .status, .orderSnapshot, .orderChange: nil
         }
     }
 
@@ -119,6 +121,7 @@ extension LegacyCodec {
         case .book: #"{"type":"book","channel":"book","symbol":"#
         case .candles: #"{"type":"candles","channel":"candles","symbol":"#
         case .status: #"{"type":"status","channel":"status","symbol":"#
+        case .orders: #"{"type":"bookOrders","channel":"bookOrders","symbol":"#
         }
     }
 

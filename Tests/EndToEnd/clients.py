@@ -24,6 +24,8 @@ SUBPROTOCOL = "market-hub.v2.protobuf"
 # How long anything may take that should come at once; generous, because the machine may be busy.
 SECONDS_MOST = 15
 CHANNELS = {"ticker": 1, "trades": 2, "book": 3, "candles": 4, "status": 5}
+# Of few instruments; not among the channels that every instrument has.
+ORDERS = 6
 EVERY, CONFLATE, LATEST = 1, 2, 3
 SNAPSHOT = 1
 
@@ -189,7 +191,7 @@ class Enhanced(Client):
 
     def subscribe(self, channel: str, *symbols: str, **settings: Any) -> list[Any]:
         """The topics, one for each instrument that fits."""
-        reply = self.ask(subscribe={"channel": CHANNELS[channel], "symbols": symbols, **settings})
+        reply = self.ask(subscribe={"channel": ORDERS if channel == "orders" else CHANNELS[channel], "symbols": symbols, **settings})
         assert reply.HasField("subscribe"), reply
         failed = [result for result in reply.subscribe.results if result.HasField("error")]
         assert not failed, failed

@@ -339,7 +339,7 @@ private struct Heard: MarketEventSink {
         case .status(let status):
             statuses.append(status)
             log.append("status \(status)")
-        case .ticker, .candle, .bookSnapshot, .bookDelta:
+        case .ticker, .candle, .bookSnapshot, .bookDelta, .order:
             log.append("unexpected")
         }
     }

@@ -120,6 +120,7 @@ struct Client {
             if history.candles[Int(candle.interval.rawValue)][number] != candle { fault("another candle: \(push)") }
         case .status(let status):
             if history.statuses[number] != status { fault("another status: \(push)") }
+        case .orderSnapshot, .orderChange: fault("an instrument without single orders has some: \(push)")
         case .bookSnapshot:
             if levels.contains(where: \.quantity.isZero) { fault("an empty level in a snapshot") }
             if !push.flags.contains(.snapshot) { fault("a snapshot without its flag") }

@@ -254,7 +254,7 @@ struct History {
                 lastTradesInOldUnits.append(trades.count - 1)
                 lastBooksInOldUnits.insert(books.count - 1)
             }
-        case .quote: break
+        case .quote, .order: break
         }
     }
 

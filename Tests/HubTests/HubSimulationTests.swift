@@ -206,6 +206,8 @@ private struct Simulation {
             let candles = history.candles[Int(view.candleInterval?.rawValue ?? 0)]
             isNewest = last == candles.count - 1
             if view.delivery != .latest, history.lastTradesInOldUnits.isEmpty { checkClosed(topic, candles) }
+        // Never subscribed to: these instruments have no single orders.
+        case .orders: isNewest = false
         case .book:
             let newest = History.window(history.books[history.books.count - 1], view, tick: tick)
             isNewest = topic.book.bids == newest.bids && topic.book.asks == newest.asks

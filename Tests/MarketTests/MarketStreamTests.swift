@@ -243,6 +243,7 @@ private struct Heard: MarketEventSink {
         case .bookSnapshot: kinds.append("book snapshot")
         case .bookDelta: kinds.append("book delta")
         case .status: kinds.append("status")
+        case .order: kinds.append("order")
         }
     }
 }

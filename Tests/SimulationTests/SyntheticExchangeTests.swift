@@ -216,7 +216,7 @@ private struct BookListener: MarketEventSink {
             check(top, index)
         case .status:
             break
-        case .quote, .ticker, .candle:
+        case .quote, .ticker, .candle, .order:
             faults.append("an event that a venue's book does not make")
         }
     }
@@ -291,7 +291,7 @@ private struct Agreement: MarketEventSink {
             sources[index].candles[interval] += 1
             if event.sequence != sources[index].candles[interval] { faults.append("candle number \(event.sequence)") }
             compare(candle, interval, index)
-        case .status, .quote:
+        case .status, .quote, .order:
             break
         }
     }

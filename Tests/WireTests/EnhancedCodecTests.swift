@@ -131,7 +131,7 @@ struct EnhancedCodecTests {
             (subscribe { $0.element(2, "X") }, .unknownChannel, "subscribe.channel"),
             (
                 subscribe { out in
-                    out.field(1, 6)
+                    out.field(1, 7)
                     out.element(2, "X")
                 }, .unknownChannel, "subscribe.channel"
             ),

@@ -190,6 +190,7 @@ struct EnhancedPushesTests {
         case .bookDelta:
             #expect(message.payload_case == MARKETHUB__V2__PUSH__PAYLOAD_BOOK_DELTA)
             check(message.book_delta.pointee, is: levels, push.checksum)
+        case .orderSnapshot, .orderChange: Issue.record("orders have a test of their own")
         case .status(let status):
             #expect(message.payload_case == MARKETHUB__V2__PUSH__PAYLOAD_STATUS)
             #expect(message.status.pointee.state.rawValue == UInt32(status.state.rawValue))

@@ -29,6 +29,7 @@ private struct Sample: Sendable, CustomTestStringConvertible {
     var name: String
     var push: Push
     var levels: [LevelChange] = []
+    var orders: [RestingOrder] = []
 
     var testDescription: String { name }
 }
@@ -201,12 +202,44 @@ private let clientCommands: [(name: String, request: Request, write: @Sendable (
     ),
 ]
 
+/// Of the channel that only the enhanced language has.
+private let orderPushes: [Sample] = {
+    let orders = [
+        RestingOrder(id: 7, side: .bid, price: Price(ticks: 4_999_999), quantity: Quantity(lots: 25_000_000)),
+        RestingOrder(id: .max, side: .bid, price: Price(ticks: 4_999_900), quantity: Quantity(lots: 300_000_000)),
+        RestingOrder(id: 9, side: .ask, price: Price(ticks: 5_000_001), quantity: Quantity(lots: 60_000_000)),
+        RestingOrder(id: 8, side: .ask, price: Price(ticks: 5_000_001), quantity: Quantity(lots: 40_000_000)),
+    ]
+    var snapshot = Samples.push(.orderSnapshot, .orders, flags: .snapshot)
+    // They add up to the levels of the other samples.
+    snapshot.checksum = Samples.checksum(Samples.levels)
+    let price = Price(ticks: 5_000_001)
+    let executed = OrderChange(.executed, side: .ask, id: 9, price: price, quantity: Quantity(lots: 10_000_000))
+    let replaced = OrderChange(
+        .replaced,
+        side: .ask,
+        id: 8,
+        newID: 10,
+        price: Price(ticks: 5_000_100),
+        quantity: Quantity(lots: 1)
+    )
+    var last = Samples.push(.orderChange(replaced), .orders, flags: .last)
+    last.checksum = 0x0102_0304
+    return [
+        Sample(name: "order-snapshot", push: snapshot, orders: orders),
+        Sample(name: "order-executed", push: Samples.push(.orderChange(executed), .orders, flags: .last)),
+        Sample(name: "order-replaced", push: last),
+    ]
+}()
+
 @Suite("The golden vectors")
 struct GoldenVectorsTests {
-    @Test("have every push of the enhanced channel", arguments: pushes)
+    @Test("have every push of the enhanced channel", arguments: pushes + orderPushes)
     fileprivate func enhancedPush(sample: Sample) throws {
         var pass = Pass()
-        let push = pass.append(sample.push, levels: sample.levels)
+        let push =
+            sample.orders.isEmpty
+            ? pass.append(sample.push, levels: sample.levels) : pass.append(sample.push, orders: sample.orders)
         var out = OutputBytes()
         EnhancedCodec.append(push, of: pass, instruments: Samples.table, to: &out)
         EnhancedCodec.append(sentNs: UInt64(push.receivedNs) + 20_000, to: &out)

@@ -44,6 +44,9 @@ typedef struct Markethub__V2__Trade Markethub__V2__Trade;
 typedef struct Markethub__V2__TradeAggregate Markethub__V2__TradeAggregate;
 typedef struct Markethub__V2__Book Markethub__V2__Book;
 typedef struct Markethub__V2__Level Markethub__V2__Level;
+typedef struct Markethub__V2__BookOrders Markethub__V2__BookOrders;
+typedef struct Markethub__V2__BookOrder Markethub__V2__BookOrder;
+typedef struct Markethub__V2__BookOrderChange Markethub__V2__BookOrderChange;
 typedef struct Markethub__V2__Candle Markethub__V2__Candle;
 typedef struct Markethub__V2__Status Markethub__V2__Status;
 
@@ -56,12 +59,16 @@ typedef enum _Markethub__V2__Channel {
   MARKETHUB__V2__CHANNEL__CHANNEL_TRADES = 2,
   MARKETHUB__V2__CHANNEL__CHANNEL_BOOK = 3,
   MARKETHUB__V2__CHANNEL__CHANNEL_CANDLES = 4,
-  MARKETHUB__V2__CHANNEL__CHANNEL_STATUS = 5
+  MARKETHUB__V2__CHANNEL__CHANNEL_STATUS = 5,
+  /*
+   * The single orders that a book adds up to, where the venue tells them (Instrument.single_orders); EVERY only.
+   */
+  MARKETHUB__V2__CHANNEL__CHANNEL_ORDERS = 6
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__CHANNEL)
 } Markethub__V2__Channel;
 typedef enum _Markethub__V2__Delivery {
   /*
-   * The channel's usual mode: EVERY for trades and status, CONFLATE for ticker, book and candles.
+   * The channel's usual mode: EVERY for trades, status and orders, CONFLATE for ticker, book and candles.
    */
   MARKETHUB__V2__DELIVERY__DELIVERY_UNSPECIFIED = 0,
   /*
@@ -109,6 +116,33 @@ typedef enum _Markethub__V2__Aggressor {
   MARKETHUB__V2__AGGRESSOR__AGGRESSOR_SELLER = 2
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__AGGRESSOR)
 } Markethub__V2__Aggressor;
+typedef enum _Markethub__V2__BookOrderChangeKind {
+  MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_UNSPECIFIED = 0,
+  /*
+   * Rests now, behind all others of its price.
+   */
+  MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_ADDED = 1,
+  /*
+   * A part was traded at `price`, which need not be the order's.
+   */
+  MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_EXECUTED = 2,
+  /*
+   * A part was taken back; the order keeps its priority.
+   */
+  MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_REDUCED = 3,
+  MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_DELETED = 4,
+  /*
+   * Gave way to the order `new_id` of the same side, which rests behind all others of its price.
+   */
+  MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_REPLACED = 5
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND)
+} Markethub__V2__BookOrderChangeKind;
+typedef enum _Markethub__V2__BookSide {
+  MARKETHUB__V2__BOOK_SIDE__BOOK_SIDE_UNSPECIFIED = 0,
+  MARKETHUB__V2__BOOK_SIDE__BOOK_SIDE_BID = 1,
+  MARKETHUB__V2__BOOK_SIDE__BOOK_SIDE_ASK = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__BOOK_SIDE)
+} Markethub__V2__BookSide;
 typedef enum _Markethub__V2__MarketState {
   MARKETHUB__V2__MARKET_STATE__MARKET_STATE_UNSPECIFIED = 0,
   MARKETHUB__V2__MARKET_STATE__MARKET_STATE_DISCONNECTED = 1,
@@ -610,10 +644,14 @@ struct  Markethub__V2__Instrument
    */
   char *strike;
   Markethub__V2__OptionRight right;
+  /*
+   * Whether CHANNEL_ORDERS has this instrument.
+   */
+  protobuf_c_boolean single_orders;
 };
 #define MARKETHUB__V2__INSTRUMENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__instrument__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, MARKETHUB__V2__INSTRUMENT_KIND__INSTRUMENT_KIND_UNSPECIFIED, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, MARKETHUB__V2__OPTION_RIGHT__OPTION_RIGHT_UNSPECIFIED }
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, MARKETHUB__V2__INSTRUMENT_KIND__INSTRUMENT_KIND_UNSPECIFIED, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, MARKETHUB__V2__OPTION_RIGHT__OPTION_RIGHT_UNSPECIFIED, 0 }
 
 
 struct  Markethub__V2__Pong
@@ -635,7 +673,9 @@ typedef enum {
   MARKETHUB__V2__PUSH__PAYLOAD_BOOK_DELTA = 11,
   MARKETHUB__V2__PUSH__PAYLOAD_CANDLE = 12,
   MARKETHUB__V2__PUSH__PAYLOAD_STATUS = 13,
-  MARKETHUB__V2__PUSH__PAYLOAD_TRADE_AGGREGATE = 14
+  MARKETHUB__V2__PUSH__PAYLOAD_TRADE_AGGREGATE = 14,
+  MARKETHUB__V2__PUSH__PAYLOAD_ORDER_SNAPSHOT = 15,
+  MARKETHUB__V2__PUSH__PAYLOAD_ORDER_CHANGE = 16
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__PUSH__PAYLOAD__CASE)
 } Markethub__V2__Push__PayloadCase;
 
@@ -652,7 +692,7 @@ struct  Markethub__V2__Push
   uint64_t previous;
   /*
    * Events of the source since `previous`, beyond the last, that have no push of their own: merged, or not to be
-   * seen at the topic's depth. Under EVERY always 0, but for such events of a book.
+   * seen at the topic's depth. Under EVERY always 0, but for such events of a book, and for a snapshot of orders after a loss.
    */
   uint64_t skipped;
   /*
@@ -674,6 +714,8 @@ struct  Markethub__V2__Push
     Markethub__V2__Candle *candle;
     Markethub__V2__Status *status;
     Markethub__V2__TradeAggregate *trade_aggregate;
+    Markethub__V2__BookOrders *order_snapshot;
+    Markethub__V2__BookOrderChange *order_change;
   };
 };
 #define MARKETHUB__V2__PUSH__INIT \
@@ -775,6 +817,75 @@ struct  Markethub__V2__Level
 #define MARKETHUB__V2__LEVEL__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__level__descriptor) \
     , 0, 0 }
+
+
+typedef enum {
+  MARKETHUB__V2__BOOK_ORDERS__CHECK__NOT_SET = 0,
+  MARKETHUB__V2__BOOK_ORDERS__CHECK_CRC32 = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__BOOK_ORDERS__CHECK__CASE)
+} Markethub__V2__BookOrders__CheckCase;
+
+/*
+ * All orders that rest, each side best price first, those of one price in the order of their priority.
+ */
+struct  Markethub__V2__BookOrders
+{
+  ProtobufCMessage base;
+  size_t n_bids;
+  Markethub__V2__BookOrder **bids;
+  size_t n_asks;
+  Markethub__V2__BookOrder **asks;
+  Markethub__V2__BookOrders__CheckCase check_case;
+  union {
+    uint32_t crc32;
+  };
+};
+#define MARKETHUB__V2__BOOK_ORDERS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__book_orders__descriptor) \
+    , 0,NULL, 0,NULL, MARKETHUB__V2__BOOK_ORDERS__CHECK__NOT_SET, {0} }
+
+
+struct  Markethub__V2__BookOrder
+{
+  ProtobufCMessage base;
+  /*
+   * The venue's number; all 64 bits may be used.
+   */
+  uint64_t id;
+  int64_t price;
+  uint64_t quantity;
+};
+#define MARKETHUB__V2__BOOK_ORDER__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__book_order__descriptor) \
+    , 0, 0, 0 }
+
+
+typedef enum {
+  MARKETHUB__V2__BOOK_ORDER_CHANGE__CHECK__NOT_SET = 0,
+  MARKETHUB__V2__BOOK_ORDER_CHANGE__CHECK_CRC32 = 7
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__BOOK_ORDER_CHANGE__CHECK__CASE)
+} Markethub__V2__BookOrderChange__CheckCase;
+
+/*
+ * What happened to one order. `quantity` is what rests afterwards, of the new order where one was replaced; 0 says that it is gone.
+ */
+struct  Markethub__V2__BookOrderChange
+{
+  ProtobufCMessage base;
+  Markethub__V2__BookOrderChangeKind kind;
+  Markethub__V2__BookSide side;
+  uint64_t id;
+  uint64_t new_id;
+  int64_t price;
+  uint64_t quantity;
+  Markethub__V2__BookOrderChange__CheckCase check_case;
+  union {
+    uint32_t crc32;
+  };
+};
+#define MARKETHUB__V2__BOOK_ORDER_CHANGE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__book_order_change__descriptor) \
+    , MARKETHUB__V2__BOOK_ORDER_CHANGE_KIND__BOOK_ORDER_CHANGE_KIND_UNSPECIFIED, MARKETHUB__V2__BOOK_SIDE__BOOK_SIDE_UNSPECIFIED, 0, 0, 0, 0, MARKETHUB__V2__BOOK_ORDER_CHANGE__CHECK__NOT_SET, {0} }
 
 
 struct  Markethub__V2__Candle
@@ -1371,6 +1482,63 @@ Markethub__V2__Level *
 void   markethub__v2__level__free_unpacked
                      (Markethub__V2__Level *message,
                       ProtobufCAllocator *allocator);
+/* Markethub__V2__BookOrders methods */
+void   markethub__v2__book_orders__init
+                     (Markethub__V2__BookOrders         *message);
+size_t markethub__v2__book_orders__get_packed_size
+                     (const Markethub__V2__BookOrders   *message);
+size_t markethub__v2__book_orders__pack
+                     (const Markethub__V2__BookOrders   *message,
+                      uint8_t             *out);
+size_t markethub__v2__book_orders__pack_to_buffer
+                     (const Markethub__V2__BookOrders   *message,
+                      ProtobufCBuffer     *buffer);
+Markethub__V2__BookOrders *
+       markethub__v2__book_orders__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   markethub__v2__book_orders__free_unpacked
+                     (Markethub__V2__BookOrders *message,
+                      ProtobufCAllocator *allocator);
+/* Markethub__V2__BookOrder methods */
+void   markethub__v2__book_order__init
+                     (Markethub__V2__BookOrder         *message);
+size_t markethub__v2__book_order__get_packed_size
+                     (const Markethub__V2__BookOrder   *message);
+size_t markethub__v2__book_order__pack
+                     (const Markethub__V2__BookOrder   *message,
+                      uint8_t             *out);
+size_t markethub__v2__book_order__pack_to_buffer
+                     (const Markethub__V2__BookOrder   *message,
+                      ProtobufCBuffer     *buffer);
+Markethub__V2__BookOrder *
+       markethub__v2__book_order__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   markethub__v2__book_order__free_unpacked
+                     (Markethub__V2__BookOrder *message,
+                      ProtobufCAllocator *allocator);
+/* Markethub__V2__BookOrderChange methods */
+void   markethub__v2__book_order_change__init
+                     (Markethub__V2__BookOrderChange         *message);
+size_t markethub__v2__book_order_change__get_packed_size
+                     (const Markethub__V2__BookOrderChange   *message);
+size_t markethub__v2__book_order_change__pack
+                     (const Markethub__V2__BookOrderChange   *message,
+                      uint8_t             *out);
+size_t markethub__v2__book_order_change__pack_to_buffer
+                     (const Markethub__V2__BookOrderChange   *message,
+                      ProtobufCBuffer     *buffer);
+Markethub__V2__BookOrderChange *
+       markethub__v2__book_order_change__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   markethub__v2__book_order_change__free_unpacked
+                     (Markethub__V2__BookOrderChange *message,
+                      ProtobufCAllocator *allocator);
 /* Markethub__V2__Candle methods */
 void   markethub__v2__candle__init
                      (Markethub__V2__Candle         *message);
@@ -1498,6 +1666,15 @@ typedef void (*Markethub__V2__Book_Closure)
 typedef void (*Markethub__V2__Level_Closure)
                  (const Markethub__V2__Level *message,
                   void *closure_data);
+typedef void (*Markethub__V2__BookOrders_Closure)
+                 (const Markethub__V2__BookOrders *message,
+                  void *closure_data);
+typedef void (*Markethub__V2__BookOrder_Closure)
+                 (const Markethub__V2__BookOrder *message,
+                  void *closure_data);
+typedef void (*Markethub__V2__BookOrderChange_Closure)
+                 (const Markethub__V2__BookOrderChange *message,
+                  void *closure_data);
 typedef void (*Markethub__V2__Candle_Closure)
                  (const Markethub__V2__Candle *message,
                   void *closure_data);
@@ -1516,6 +1693,8 @@ extern const ProtobufCEnumDescriptor    markethub__v2__candle_interval__descript
 extern const ProtobufCEnumDescriptor    markethub__v2__instrument_kind__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__option_right__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__aggressor__descriptor;
+extern const ProtobufCEnumDescriptor    markethub__v2__book_order_change_kind__descriptor;
+extern const ProtobufCEnumDescriptor    markethub__v2__book_side__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__market_state__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__status_reason__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__client_frame__descriptor;
@@ -1547,6 +1726,9 @@ extern const ProtobufCMessageDescriptor markethub__v2__trade__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__trade_aggregate__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__book__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__level__descriptor;
+extern const ProtobufCMessageDescriptor markethub__v2__book_orders__descriptor;
+extern const ProtobufCMessageDescriptor markethub__v2__book_order__descriptor;
+extern const ProtobufCMessageDescriptor markethub__v2__book_order_change__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__candle__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__status__descriptor;
 

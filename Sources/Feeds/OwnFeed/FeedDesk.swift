@@ -112,7 +112,7 @@ public struct FeedDesk: Sendable {
             sink.receive(told, levels: levels)
         case .status(let status):
             take(status, place, index, event, &sink)
-        case .ticker, .candle:
+        case .ticker, .candle, .order:
             return
         }
     }

@@ -118,7 +118,8 @@ public struct FeedWriter: Sendable {
         }
     }
 
-    /// Writes a trade, a quote, a status or a book event; tickers and candles the reader makes for itself.
+    /// Writes a trade, a quote, a status or a book event; tickers and candles the reader makes for itself, and
+    /// single orders are not published.
     public mutating func write(_ event: MarketEvent, levels: Span<LevelChange>, of instrument: Instrument) {
         switch event.payload {
         case .trade, .quote, .status: write(event, levels, 0..<0, isFirst: true, instrument)
@@ -129,7 +130,7 @@ public struct FeedWriter: Sendable {
                 write(event, levels, start..<end, isFirst: start == 0, instrument)
                 start = end
             } while start < levels.count
-        case .ticker, .candle: return
+        case .ticker, .candle, .order: return
         }
     }
 
@@ -203,7 +204,7 @@ public struct FeedWriter: Sendable {
             number = 15
             ProtobufWriter.unsigned(UInt64(status.state.rawValue), 1, to: &payload)
             ProtobufWriter.unsigned(UInt64(status.reason.rawValue), 2, to: &payload)
-        case .bookSnapshot, .bookDelta, .ticker, .candle:
+        case .bookSnapshot, .bookDelta, .ticker, .candle, .order:
             if case .bookSnapshot = told.payload, isFirst { number = 13 } else { number = 14 }
             for index in range {
                 let level = levels[index]

@@ -21,7 +21,7 @@ extension FeedWriter {
         case .quote: beginLine("quote")
         case .status: beginLine("status")
         case .bookSnapshot: beginLine(isFirst ? "snapshot" : "delta")
-        case .bookDelta, .ticker, .candle: beginLine("delta")
+        case .bookDelta, .ticker, .candle, .order: beginLine("delta")
         }
         text(",\"symbol\":", Self.key(of: instrument))
         if event.eventNs > 0 { number(",\"time_ns\":", UInt64(event.eventNs)) }
@@ -44,7 +44,7 @@ extension FeedWriter {
         case .status(let status):
             text(",\"state\":", "\(LineFeedSyntax.name(of: status.state))")
             text(",\"reason\":", "\(LineFeedSyntax.name(of: status.reason))")
-        case .bookSnapshot, .bookDelta, .ticker, .candle:
+        case .bookSnapshot, .bookDelta, .ticker, .candle, .order:
             side(",\"bids\":[", .bid, levels, range, instrument)
             side(",\"asks\":[", .ask, levels, range, instrument)
         }

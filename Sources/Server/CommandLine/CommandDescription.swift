@@ -131,7 +131,13 @@ package struct CommandDescription: Sendable {
             OptionDescription(
                 name: "--venue",
                 valueName: "VENUE",
-                help: "whose traffic it is (needed): \(RecordedTraffic.venues.joined(separator: ", "))"
+                help: "whose traffic it is: \(NormalizeOptions.venues.joined(separator: ", ")) "
+                    + "(needed, but for files that end in .itch50 or .itch50.gz)"
+            ),
+            OptionDescription(
+                name: "--date",
+                valueName: "DATE",
+                help: "the day of ITCH files, such as 2019-01-30 (needed there)"
             ),
             OptionDescription(
                 name: "--instruments",
@@ -159,6 +165,7 @@ package struct CommandDescription: Sendable {
         examples: [
             "market-hub normalize --venue kraken --emit trades recording.jsonl.gz > trades.jsonl",
             "market-hub normalize --venue coinbase --instruments products.json --final-books 20 day1.gz day2.gz",
+            "market-hub normalize --date 2019-01-30 --emit trades 01302019.itch50.gz > trades.jsonl",
         ]
     )
 

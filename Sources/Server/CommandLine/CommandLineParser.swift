@@ -70,11 +70,13 @@ package enum CommandLineParser {
 
     private static func normalizeOptions(_ words: ParsedWords) throws(UsageError) -> NormalizeOptions {
         var options = NormalizeOptions()
-        options.venue = try words.needed("--venue")
-        let known = RecordedTraffic.venues
+        let areITCH = words.operands.allSatisfy { $0.hasSuffix(".itch50") || $0.hasSuffix(".itch50.gz") }
+        options.venue = words["--venue"] == nil && areITCH ? "itch" : try words.needed("--venue")
+        let known = NormalizeOptions.venues
         guard known.contains(options.venue) else {
             throw words.badValue("--venue", "one of \(known.joined(separator: ", "))")
         }
+        options.sessionDate = words["--date"]
         options.instrumentsPath = words["--instruments"]
         if let kinds = words["--emit"] {
             options.emits = []

@@ -8,6 +8,7 @@ package struct SourcesConfiguration: ConfigurationSection {
     package var tcp = TCPSourceConfiguration()
     package var feeds: [FeedClientConfiguration] = []
     package var indexes: [IndexConfiguration] = []
+    package var itch = ITCHConfiguration()
 
     package init() {}
 
@@ -30,11 +31,13 @@ package struct SourcesConfiguration: ConfigurationSection {
             .objects(IndexConfiguration.self, countMost: 100),
             "Prices over several venues, each an object with the keys below; symbol and sources are needed."
         ),
+        ConfigurationKey("itch", .section(ITCHConfiguration.self), "Nasdaq TotalView-ITCH 5.0, order by order."),
     ]
 
     package func validate() -> [ConfigurationComplaint] {
         var complaints = capture.validate().map { $0.under("capture") } + tcp.validate().map { $0.under("tcp") }
         for (index, feed) in feeds.enumerated() { complaints += feed.validate().map { $0.under("feeds[\(index)]") } }
+        complaints += itch.validate().map { $0.under("itch") }
         for (index, venue) in venues.enumerated() {
             complaints += venue.validate().map { $0.under("venues[\(index)]") }
             if let first = venues.firstIndex(where: { $0.venue == venue.venue }), first != index, !venue.venue.isEmpty {

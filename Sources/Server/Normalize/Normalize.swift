@@ -14,8 +14,9 @@ package func normalize(
     write: (UnsafeRawBufferPointer) -> Void,
     complain: (String) -> Void
 ) throws(NormalizeError) -> NormalizeReport {
+    if options.venue == ITCHFeed.venue { return try normalizeITCH(options, write: write, complain: complain) }
     guard let traffic = RecordedTraffic(venue: options.venue, endsWithFile: true) else {
-        throw .unknownVenue(options.venue, known: RecordedTraffic.venues)
+        throw .unknownVenue(options.venue, known: NormalizeOptions.venues)
     }
     var run = NormalizeRun(traffic, options)
     if let path = options.instrumentsPath { try run.readInstruments(path) }

@@ -1,3 +1,5 @@
+import Feeds
+
 /// What to make of recordings.
 package struct NormalizeOptions: Sendable, Hashable {
     /// A kind of row.
@@ -11,6 +13,8 @@ package struct NormalizeOptions: Sendable, Hashable {
 
     /// The venue's name as in Config: `kraken`.
     package var venue: String
+    /// The day of ITCH files, `2019-01-30`: their messages tell the time of day alone.
+    package var sessionDate: String?
     /// The venue's list of instruments; without one, units are inferred from the digits.
     package var instrumentsPath: String?
     package var emits = Set(Kind.allCases)
@@ -21,6 +25,9 @@ package struct NormalizeOptions: Sendable, Hashable {
     /// Stop at the first bad line.
     package var isStrict = false
     package var files: [String]
+
+    /// The venues whose recordings are understood.
+    package static let venues = RecordedTraffic.venues + [ITCHFeed.venue]
 
     package init(venue: String = "", files: [String] = []) {
         self.venue = venue
@@ -51,11 +58,13 @@ package enum NormalizeError: Error, Hashable, Sendable {
     case cannotRead(path: String)
     case damaged(path: String, reason: String)
     case badInstruments(path: String, reason: String)
+    /// An ITCH file needs its day.
+    case badSessionDate(String?)
 
     /// 2 for what the caller can mend in the command, 1 for a damaged file.
     package var exitStatus: Int32 {
         switch self {
-        case .unknownVenue, .cannotRead, .badInstruments: 2
+        case .unknownVenue, .cannotRead, .badInstruments, .badSessionDate: 2
         case .damaged: 1
         }
     }
@@ -68,6 +77,9 @@ extension NormalizeError: CustomStringConvertible {
             "unknown venue \"\(venue)\"; known are \(known.joined(separator: ", "))"
         case .cannotRead(let path): "cannot read \(path): give the path of a capture, packed with gzip or plain"
         case .damaged(let path, let reason): "\(path) is damaged: \(reason)"
+        case .badSessionDate(let date):
+            date.map { "\"\($0)\" is no date; write one such as 2019-01-30" }
+                ?? "ITCH messages tell the time of day alone: give their day with --date, such as --date 2019-01-30"
         case .badInstruments(let path, let reason): "\(path) is not a list of instruments of this venue: \(reason)"
         }
     }

@@ -88,7 +88,7 @@ struct RowWriter: MarketEventSink {
             addText("state", status.state.name)
             addText("reason", status.reason.name)
             end(event)
-        case .ticker:
+        case .ticker, .order:
             return
         }
     }

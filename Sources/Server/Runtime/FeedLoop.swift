@@ -12,6 +12,8 @@ package protocol MarketSource: AnyObject {
     func start(on feed: FeedLoop)
     /// The book of an instrument of this source; nil for one that is not its own.
     func book(of id: InstrumentID) -> OrderBook?
+    /// The single orders of an instrument, bids first, each side in the order of priority; nil where only books are told.
+    func orders(of id: InstrumentID) -> [RestingOrder]?
     /// The instruments of this source, for closing their candles.
     var instruments: [InstrumentID] { get }
     /// The time by which this source's events happen: the present, unless it plays the past.
@@ -25,6 +27,7 @@ package protocol MarketSource: AnyObject {
 }
 
 extension MarketSource {
+    package func orders(of id: InstrumentID) -> [RestingOrder]? { nil }
     package func clockNs(_ nowNs: Int64) -> Int64 { nowNs }
     package func sweep(on feed: FeedLoop) {}
     package func rawOpened(_ connection: ConnectionID, peerAddress: String, on feed: FeedLoop) {}
@@ -81,12 +84,16 @@ package final class FeedLoop: IOLoopHandler {
 
     package func turnEnded(on loop: IOLoop) {
         feedOut?.flush(on: self)
-        publisher.endTurn(atNs: clock.nowNs) { id in book(of: id) }
+        publisher.endTurn(atNs: clock.nowNs, book: { book(of: $0) }, orders: { orders(of: $0) })
     }
 
     /// Ends what `publisher.mute()` began: clients hear how things stand.
     func unmute(atNs nowNs: Int64) {
-        publisher.unmute(atNs: nowNs) { id in book(of: id) }
+        publisher.unmute(atNs: nowNs, book: { book(of: $0) }, orders: { orders(of: $0) })
+    }
+
+    private func orders(of id: InstrumentID) -> [RestingOrder] {
+        sources.lazy.compactMap { $0.orders(of: id) }.first ?? []
     }
 
     private func book(of id: InstrumentID) -> OrderBook {

@@ -129,7 +129,7 @@ package final class FeedMetrics {
             case .trade: block.add(to: trades)
             case .quote: block.add(to: quotes)
             case .bookSnapshot, .bookDelta: block.add(to: books)
-            case .ticker, .candle, .status: block.add(to: others)
+            case .ticker, .candle, .status, .order: block.add(to: others)
             }
             block.set(Int(event.receivedNs / 1_000_000_000), in: lastEvent)
             guard event.eventNs > 0, !event.flags.contains(.historic) else { return }

@@ -172,21 +172,30 @@ package struct FeedPublisher: MarketEventSink {
     /// - Parameters:
     ///   - nowNs: the feed's clock.
     ///   - book: the book of an instrument as its source has it.
-    package mutating func endTurn(atNs nowNs: Int64, book: (InstrumentID) -> OrderBook) {
+    ///   - orders: its single orders, bids first, each side in the order of priority; empty where only books are told.
+    package mutating func endTurn(
+        atNs nowNs: Int64,
+        book: (InstrumentID) -> OrderBook,
+        orders: (InstrumentID) -> [RestingOrder] = { _ in [] }
+    ) {
         guard !numbered.isMuted else { return }
         for outlet in numbered.outlets {
-            heal(outlet, atNs: nowNs, book: book)
+            heal(outlet, atNs: nowNs, book: book, orders: orders)
             outlet.wakeIfNeeded()
         }
     }
 
-    /// Lets no loop hear of what comes from now on, until ``unmute(atNs:book:)``; books, figures and numbers go on.
+    /// Lets no loop hear of what comes from now on, until ``unmute(atNs:book:orders:)``; books, figures and numbers go on.
     package mutating func mute() { numbered.isMuted = true }
 
     /// Gives every loop the state of each instrument that something happened to meanwhile, as if it had missed it.
-    package mutating func unmute(atNs nowNs: Int64, book: (InstrumentID) -> OrderBook) {
+    package mutating func unmute(
+        atNs nowNs: Int64,
+        book: (InstrumentID) -> OrderBook,
+        orders: (InstrumentID) -> [RestingOrder] = { _ in [] }
+    ) {
         numbered.isMuted = false
-        endTurn(atNs: nowNs, book: book)
+        endTurn(atNs: nowNs, book: book, orders: orders)
     }
 
     /// Closes the candles whose interval is over; once a second is often enough.
@@ -213,12 +222,17 @@ package struct FeedPublisher: MarketEventSink {
     /// Events that loops missed because their rings were full.
     package var droppedCount: Int { numbered.outlets.reduce(0) { $0 + $1.droppedCount } }
 
-    private func heal(_ outlet: Outlet, atNs nowNs: Int64, book: (InstrumentID) -> OrderBook) {
+    private func heal(
+        _ outlet: Outlet,
+        atNs nowNs: Int64,
+        book: (InstrumentID) -> OrderBook,
+        orders: (InstrumentID) -> [RestingOrder]
+    ) {
         guard !outlet.missed.isEmpty, outlet.ring.usedBytes < outlet.ring.capacity / 2 else { return }
         var left: [InstrumentID] = []
         for instrument in outlet.missed {
             outlet.resume(instrument)
-            guard restate(instrument, to: outlet, atNs: nowNs, book: book(instrument)) else {
+            guard restate(instrument, to: outlet, atNs: nowNs, book: book(instrument), orders: orders) else {
                 // Missed again while it was being healed: the outlet noted it anew.
                 left.append(instrument)
                 continue
@@ -231,7 +245,8 @@ package struct FeedPublisher: MarketEventSink {
         _ instrument: InstrumentID,
         to outlet: Outlet,
         atNs nowNs: Int64,
-        book: OrderBook
+        book: OrderBook,
+        orders: (InstrumentID) -> [RestingOrder]
     ) -> Bool {
         let stream = streams[instrument.index]
         var event = MarketEvent(
@@ -241,6 +256,8 @@ package struct FeedPublisher: MarketEventSink {
             receivedNs: nowNs,
             payload: .quote(.none)
         )
+        // A book that is known to miss something is told all the same where its venue has no other.
+        if stream.status.state == .resyncing { event.flags.insert(.maybeBadBook) }
         outlet.tell(InstrumentUnits(of: table[instrument]))
         event.sequence = stream.statusSequence
         event.payload = .status(stream.status)
@@ -253,7 +270,21 @@ package struct FeedPublisher: MarketEventSink {
                 + book.asks.map { LevelChange(.ask, price: $0.price, quantity: $0.quantity) }
             outlet.send(event, levels: levels.span)
         }
+        if stream.ordersSequence > 0 {
+            event.sequence = stream.ordersSequence
+            event.payload = .order(OrderChange(.cleared))
+            outlet.send(event, levels: Span())
+            for order in orders(instrument) {
+                event.payload = .order(
+                    OrderChange(.added, side: order.side, id: order.id, price: order.price, quantity: order.quantity)
+                )
+                outlet.send(event, levels: Span())
+            }
+            event.payload = .order(OrderChange(.complete))
+            outlet.send(event, levels: Span())
+        }
         if stream.tickerSequence > 0 {
+            event.flags.remove(.maybeBadBook)
             event.sequence = stream.tickerSequence
             event.payload = .ticker(stream.ticker)
             outlet.send(event, levels: Span())

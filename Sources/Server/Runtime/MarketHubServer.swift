@@ -208,6 +208,7 @@ final class MarketHubServer {
         if !configuration.sources.indexes.isEmpty {
             sources.append(IndexSource(configuration.sources.indexes, board: indexes, registry: registry))
         }
+        if configuration.sources.itch.mode != "off" { sources.append(ITCHSource(configuration.sources.itch)) }
         return sources
     }
 

@@ -33,7 +33,7 @@ struct FeedListener: MarketEventSink {
             }
             if Quote(of: books[event.instrument] ?? OrderBook()) != top { wrongTops += 1 }
         case .status(let status): words += ["status", "\(status.state)", "\(status.reason)"]
-        case .ticker, .candle: words.append("unexpected")
+        case .ticker, .candle, .order: words.append("unexpected")
         }
         log.append((words + flags).joined(separator: " "))
     }

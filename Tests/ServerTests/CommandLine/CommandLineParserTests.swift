@@ -21,6 +21,14 @@ struct CommandLineParserTests {
         #expect(try Self.parse("config schema") == .printSchema)
     }
 
+    @Test("takes files that end in .itch50 for ITCH")
+    func normalizeITCH() throws {
+        var options = NormalizeOptions(venue: "itch", files: ["a.itch50", "b.itch50.gz"])
+        options.sessionDate = "2019-01-30"
+        #expect(try Self.parse("normalize --date 2019-01-30 a.itch50 b.itch50.gz") == .normalize(options))
+        #expect(throws: UsageError.self) { _ = try Self.parse("normalize --date 2019-01-30 a.itch50 b.gz") }
+    }
+
     @Test("reads normalize with every option")
     func normalize() throws {
         var options = NormalizeOptions()
@@ -108,7 +116,7 @@ struct CommandLineParserTests {
             ("normalize --venue kraken", "normalize: no FILE given; see \"market-hub normalize --help\""),
             (
                 "normalize --venue krakn a",
-                "normalize: --venue must be one of \(VenueConfiguration.known.joined(separator: ", ")), tcp, not \"krakn\""
+                "normalize: --venue must be one of \(NormalizeOptions.venues.joined(separator: ", ")), not \"krakn\""
             ),
             (
                 "normalize --venue kraken --emit trades, a",

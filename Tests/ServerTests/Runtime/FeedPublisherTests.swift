@@ -100,7 +100,7 @@ struct FeedPublisherTests {
             case .bookSnapshot: "book"
             case .ticker: "ticker"
             case .candle: "candle"
-            case .trade, .quote, .bookDelta: "event"
+            case .trade, .quote, .bookDelta, .order: "event"
             }
         }
         #expect(kinds == ["status", "book", "ticker"] + CandleInterval.allCases.map { _ in "candle" })
@@ -204,6 +204,40 @@ struct FeedPublisherTests {
         #expect(store.takeChanged().isEmpty)
         publisher.showCandles()
         #expect(store.takeChanged() == [InstrumentID(0)] && store.takeChanged().isEmpty)
+    }
+
+    @Test("tells a loop that was too slow the single orders again, as they are, in their order")
+    func healsOrders() throws {
+        let ring = EventRing(capacity: 8192)
+        var publisher = publisher([.init(ring: ring) {}], knowing: "A")
+        var ledger = OrderLedger()
+        _ = ledger.addBook()
+        for id: UInt64 in 1...100 {
+            let order = RestingOrder(id: id, side: .bid, price: Price(ticks: 5), quantity: Quantity(lots: 1))
+            _ = try ledger.add(order, to: 0)
+            if id > 20 { _ = try ledger.remove(id - 20) }
+            let change = OrderChange(.added, side: .bid, id: id, price: order.price, quantity: order.quantity)
+            let event = MarketEvent(
+                instrument: InstrumentID(0),
+                eventNs: 1,
+                receivedNs: 1,
+                payload: .order(change)
+            )
+            publisher.receive(event, levels: Span())
+        }
+        #expect(publisher.droppedCount > 0)
+        _ = drained(ring)
+        var orders: [RestingOrder] = []
+        ledger.forEachOrder(of: 0, .bid) { orders.append($0) }
+        publisher.endTurn(atNs: 7, book: { _ in ledger.books[0] }, orders: { _ in orders })
+        var story: [OrderChange] = []
+        for event in drained(ring) {
+            guard case .order(let change) = event.payload else { continue }
+            #expect(event.sequence == 100 && event.flags.contains([.snapshot, .gapBefore]))
+            story.append(change)
+        }
+        #expect(story.first?.kind == .cleared && story.last?.kind == .complete)
+        #expect(story.dropFirst().dropLast().map(\.id) == Array(81...100))
     }
 
     @Test("lets other instruments through while one is missed")

@@ -9,10 +9,12 @@ export enum Channel {
     BOOK = 3,
     CANDLES = 4,
     STATUS = 5,
+    /** The single orders that a book adds up to, where the venue tells them (Instrument.single_orders); EVERY only. */
+    ORDERS = 6,
 }
 
 export enum Delivery {
-    /** The channel's usual mode: EVERY for trades and status, CONFLATE for ticker, book and candles. */
+    /** The channel's usual mode: EVERY for trades, status and orders, CONFLATE for ticker, book and candles. */
     UNSPECIFIED = 0,
     /** All events in order; a client that falls too far behind is closed with 3008. */
     EVERY = 1,
@@ -51,6 +53,25 @@ export enum Aggressor {
     UNSPECIFIED = 0,
     BUYER = 1,
     SELLER = 2,
+}
+
+export enum BookOrderChangeKind {
+    UNSPECIFIED = 0,
+    /** Rests now, behind all others of its price. */
+    ADDED = 1,
+    /** A part was traded at `price`, which need not be the order's. */
+    EXECUTED = 2,
+    /** A part was taken back; the order keeps its priority. */
+    REDUCED = 3,
+    DELETED = 4,
+    /** Gave way to the order `new_id` of the same side, which rests behind all others of its price. */
+    REPLACED = 5,
+}
+
+export enum BookSide {
+    UNSPECIFIED = 0,
+    BID = 1,
+    ASK = 2,
 }
 
 export enum MarketState {
@@ -1616,6 +1637,8 @@ export interface Instrument {
     /** Decimal text. */
     strike: string;
     right: OptionRight;
+    /** Whether CHANNEL_ORDERS has this instrument. */
+    singleOrders: boolean;
 }
 
 export function newInstrument(fields: Partial<Instrument> = {}): Instrument {
@@ -1637,6 +1660,7 @@ export function newInstrument(fields: Partial<Instrument> = {}): Instrument {
         expiryUs: 0,
         strike: "",
         right: 0,
+        singleOrders: false,
         ...fields,
     };
 }
@@ -1661,6 +1685,7 @@ export function readInstrument(reader: Reader, end: number): Instrument {
         expiryUs: 0,
         strike: "",
         right: 0,
+        singleOrders: false,
     };
     while (reader.position < end) {
         const tag = reader.tag();
@@ -1715,6 +1740,9 @@ export function readInstrument(reader: Reader, end: number): Instrument {
                 break;
             case 136:
                 message.right = reader.int32();
+                break;
+            case 144:
+                message.singleOrders = reader.bool();
                 break;
             default:
                 reader.skip(tag);
@@ -1793,6 +1821,10 @@ export function writeInstrument(writer: Writer, message: Instrument): void {
         writer.tag(136);
         writer.int32(message.right);
     }
+    if (message.singleOrders) {
+        writer.tag(144);
+        writer.bool(message.singleOrders);
+    }
 }
 
 export interface Pong {
@@ -1854,7 +1886,7 @@ export interface Push {
     previous: number;
     /**
      * Events of the source since `previous`, beyond the last, that have no push of their own: merged, or not to be
-     * seen at the topic's depth. Under EVERY always 0, but for such events of a book.
+     * seen at the topic's depth. Under EVERY always 0, but for such events of a book, and for a snapshot of orders after a loss.
      */
     skipped: number;
     /** By the venue's clock; 0 when the venue does not say. */
@@ -1872,6 +1904,8 @@ export interface Push {
     candle: Candle | undefined;
     status: Status | undefined;
     tradeAggregate: TradeAggregate | undefined;
+    orderSnapshot: BookOrders | undefined;
+    orderChange: BookOrderChange | undefined;
 }
 
 export function newPush(fields: Partial<Push> = {}): Push {
@@ -1890,6 +1924,8 @@ export function newPush(fields: Partial<Push> = {}): Push {
         candle: undefined,
         status: undefined,
         tradeAggregate: undefined,
+        orderSnapshot: undefined,
+        orderChange: undefined,
         ...fields,
     };
 }
@@ -1911,6 +1947,8 @@ export function readPush(reader: Reader, end: number): Push {
         candle: undefined,
         status: undefined,
         tradeAggregate: undefined,
+        orderSnapshot: undefined,
+        orderChange: undefined,
     };
     while (reader.position < end) {
         const tag = reader.tag();
@@ -1938,31 +1976,39 @@ export function readPush(reader: Reader, end: number): Push {
                 break;
             case 66:
                 message.ticker = readTicker(reader, reader.message(end));
-                message.trade = message.bookSnapshot = message.bookDelta = message.candle = message.status = message.tradeAggregate = undefined;
+                message.trade = message.bookSnapshot = message.bookDelta = message.candle = message.status = message.tradeAggregate = message.orderSnapshot = message.orderChange = undefined;
                 break;
             case 74:
                 message.trade = readTrade(reader, reader.message(end));
-                message.ticker = message.bookSnapshot = message.bookDelta = message.candle = message.status = message.tradeAggregate = undefined;
+                message.ticker = message.bookSnapshot = message.bookDelta = message.candle = message.status = message.tradeAggregate = message.orderSnapshot = message.orderChange = undefined;
                 break;
             case 82:
                 message.bookSnapshot = readBook(reader, reader.message(end));
-                message.ticker = message.trade = message.bookDelta = message.candle = message.status = message.tradeAggregate = undefined;
+                message.ticker = message.trade = message.bookDelta = message.candle = message.status = message.tradeAggregate = message.orderSnapshot = message.orderChange = undefined;
                 break;
             case 90:
                 message.bookDelta = readBook(reader, reader.message(end));
-                message.ticker = message.trade = message.bookSnapshot = message.candle = message.status = message.tradeAggregate = undefined;
+                message.ticker = message.trade = message.bookSnapshot = message.candle = message.status = message.tradeAggregate = message.orderSnapshot = message.orderChange = undefined;
                 break;
             case 98:
                 message.candle = readCandle(reader, reader.message(end));
-                message.ticker = message.trade = message.bookSnapshot = message.bookDelta = message.status = message.tradeAggregate = undefined;
+                message.ticker = message.trade = message.bookSnapshot = message.bookDelta = message.status = message.tradeAggregate = message.orderSnapshot = message.orderChange = undefined;
                 break;
             case 106:
                 message.status = readStatus(reader, reader.message(end));
-                message.ticker = message.trade = message.bookSnapshot = message.bookDelta = message.candle = message.tradeAggregate = undefined;
+                message.ticker = message.trade = message.bookSnapshot = message.bookDelta = message.candle = message.tradeAggregate = message.orderSnapshot = message.orderChange = undefined;
                 break;
             case 114:
                 message.tradeAggregate = readTradeAggregate(reader, reader.message(end));
-                message.ticker = message.trade = message.bookSnapshot = message.bookDelta = message.candle = message.status = undefined;
+                message.ticker = message.trade = message.bookSnapshot = message.bookDelta = message.candle = message.status = message.orderSnapshot = message.orderChange = undefined;
+                break;
+            case 122:
+                message.orderSnapshot = readBookOrders(reader, reader.message(end));
+                message.ticker = message.trade = message.bookSnapshot = message.bookDelta = message.candle = message.status = message.tradeAggregate = message.orderChange = undefined;
+                break;
+            case 130:
+                message.orderChange = readBookOrderChange(reader, reader.message(end));
+                message.ticker = message.trade = message.bookSnapshot = message.bookDelta = message.candle = message.status = message.tradeAggregate = message.orderSnapshot = undefined;
                 break;
             default:
                 reader.skip(tag);
@@ -2041,6 +2087,18 @@ export function writePush(writer: Writer, message: Push): void {
         writer.tag(114);
         const start = writer.begin();
         writeTradeAggregate(writer, message.tradeAggregate);
+        writer.end(start);
+    }
+    if (message.orderSnapshot !== undefined) {
+        writer.tag(122);
+        const start = writer.begin();
+        writeBookOrders(writer, message.orderSnapshot);
+        writer.end(start);
+    }
+    if (message.orderChange !== undefined) {
+        writer.tag(130);
+        const start = writer.begin();
+        writeBookOrderChange(writer, message.orderChange);
         writer.end(start);
     }
 }
@@ -2429,6 +2487,224 @@ export function writeLevel(writer: Writer, message: Level): void {
     if (message.quantity !== 0) {
         writer.tag(16);
         writer.uint64(message.quantity);
+    }
+}
+
+/** All orders that rest, each side best price first, those of one price in the order of their priority. */
+export interface BookOrders {
+    bids: BookOrder[];
+    asks: BookOrder[];
+    crc32: number | undefined;
+}
+
+export function newBookOrders(fields: Partial<BookOrders> = {}): BookOrders {
+    return {
+        bids: [],
+        asks: [],
+        crc32: undefined,
+        ...fields,
+    };
+}
+
+/** Reads up to `end`, which must lie within the reader's bytes. Throws {@link WireError}. */
+export function readBookOrders(reader: Reader, end: number): BookOrders {
+    const message: BookOrders = {
+        bids: [],
+        asks: [],
+        crc32: undefined,
+    };
+    while (reader.position < end) {
+        const tag = reader.tag();
+        switch (tag) {
+            case 10:
+                message.bids.push(readBookOrder(reader, reader.message(end)));
+                break;
+            case 18:
+                message.asks.push(readBookOrder(reader, reader.message(end)));
+                break;
+            case 29:
+                message.crc32 = reader.fixed32();
+                break;
+            default:
+                reader.skip(tag);
+        }
+    }
+    reader.expectEnd(end);
+    return message;
+}
+
+export function writeBookOrders(writer: Writer, message: BookOrders): void {
+    for (const value of message.bids) {
+        writer.tag(10);
+        const start = writer.begin();
+        writeBookOrder(writer, value);
+        writer.end(start);
+    }
+    for (const value of message.asks) {
+        writer.tag(18);
+        const start = writer.begin();
+        writeBookOrder(writer, value);
+        writer.end(start);
+    }
+    if (message.crc32 !== undefined) {
+        writer.tag(29);
+        writer.fixed32(message.crc32);
+    }
+}
+
+export interface BookOrder {
+    /** The venue's number; all 64 bits may be used. */
+    id: number;
+    price: number;
+    quantity: number;
+}
+
+export function newBookOrder(fields: Partial<BookOrder> = {}): BookOrder {
+    return {
+        id: 0,
+        price: 0,
+        quantity: 0,
+        ...fields,
+    };
+}
+
+/** Reads up to `end`, which must lie within the reader's bytes. Throws {@link WireError}. */
+export function readBookOrder(reader: Reader, end: number): BookOrder {
+    const message: BookOrder = {
+        id: 0,
+        price: 0,
+        quantity: 0,
+    };
+    while (reader.position < end) {
+        const tag = reader.tag();
+        switch (tag) {
+            case 8:
+                message.id = reader.uint64();
+                break;
+            case 16:
+                message.price = reader.sint64();
+                break;
+            case 24:
+                message.quantity = reader.uint64();
+                break;
+            default:
+                reader.skip(tag);
+        }
+    }
+    reader.expectEnd(end);
+    return message;
+}
+
+export function writeBookOrder(writer: Writer, message: BookOrder): void {
+    if (message.id !== 0) {
+        writer.tag(8);
+        writer.uint64(message.id);
+    }
+    if (message.price !== 0) {
+        writer.tag(16);
+        writer.sint64(message.price);
+    }
+    if (message.quantity !== 0) {
+        writer.tag(24);
+        writer.uint64(message.quantity);
+    }
+}
+
+/** What happened to one order. `quantity` is what rests afterwards, of the new order where one was replaced; 0 says that it is gone. */
+export interface BookOrderChange {
+    kind: BookOrderChangeKind;
+    side: BookSide;
+    id: number;
+    newId: number;
+    price: number;
+    quantity: number;
+    crc32: number | undefined;
+}
+
+export function newBookOrderChange(fields: Partial<BookOrderChange> = {}): BookOrderChange {
+    return {
+        kind: 0,
+        side: 0,
+        id: 0,
+        newId: 0,
+        price: 0,
+        quantity: 0,
+        crc32: undefined,
+        ...fields,
+    };
+}
+
+/** Reads up to `end`, which must lie within the reader's bytes. Throws {@link WireError}. */
+export function readBookOrderChange(reader: Reader, end: number): BookOrderChange {
+    const message: BookOrderChange = {
+        kind: 0,
+        side: 0,
+        id: 0,
+        newId: 0,
+        price: 0,
+        quantity: 0,
+        crc32: undefined,
+    };
+    while (reader.position < end) {
+        const tag = reader.tag();
+        switch (tag) {
+            case 8:
+                message.kind = reader.int32();
+                break;
+            case 16:
+                message.side = reader.int32();
+                break;
+            case 24:
+                message.id = reader.uint64();
+                break;
+            case 32:
+                message.newId = reader.uint64();
+                break;
+            case 40:
+                message.price = reader.sint64();
+                break;
+            case 48:
+                message.quantity = reader.uint64();
+                break;
+            case 61:
+                message.crc32 = reader.fixed32();
+                break;
+            default:
+                reader.skip(tag);
+        }
+    }
+    reader.expectEnd(end);
+    return message;
+}
+
+export function writeBookOrderChange(writer: Writer, message: BookOrderChange): void {
+    if (message.kind !== 0) {
+        writer.tag(8);
+        writer.int32(message.kind);
+    }
+    if (message.side !== 0) {
+        writer.tag(16);
+        writer.int32(message.side);
+    }
+    if (message.id !== 0) {
+        writer.tag(24);
+        writer.uint64(message.id);
+    }
+    if (message.newId !== 0) {
+        writer.tag(32);
+        writer.uint64(message.newId);
+    }
+    if (message.price !== 0) {
+        writer.tag(40);
+        writer.sint64(message.price);
+    }
+    if (message.quantity !== 0) {
+        writer.tag(48);
+        writer.uint64(message.quantity);
+    }
+    if (message.crc32 !== undefined) {
+        writer.tag(61);
+        writer.fixed32(message.crc32);
     }
 }
 
