@@ -11,6 +11,21 @@ extension VenueFeed {
         _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         let own = frame.levels.span.extracting(message.levels)
+        guard message.isSnapshot, message.keying != .price else {
+            return try handle(message, own, frame, arrival, &instruments, &actions, &sink)
+        }
+        try handle(keyedSnapshot: message, own, frame, arrival, &instruments, &actions, &sink)
+    }
+
+    mutating func handle(
+        _ message: VenueBook,
+        _ own: Span<VenueLevel>,
+        _ frame: borrowing VenueFrame,
+        _ arrival: Arrival,
+        _ instruments: inout InstrumentTable,
+        _ actions: inout [FeedAction],
+        _ sink: inout some MarketEventSink
+    ) throws(FrameFault) {
         let place: Int
         if let known = self.place(of: message.symbol, arrival) {
             place = known
@@ -27,7 +42,10 @@ extension VenueFeed {
             guard convert(own, units.price, units.quantity) else { throw .outOfRange }
             place = try follow(message.symbol, scales: needed, arrival, &instruments, &sink)
         }
-        if message.isSnapshot {
+        if message.keying != .price {
+            try take(keyedUpdate: message, own, frame.levelNames, place, arrival, &instruments, &actions, &sink)
+        } else if message.isSnapshot {
+            followed[place].entries = nil
             try take(snapshot: message, own, place, arrival, &instruments, &actions, &sink)
             if message.areLevelsNamed { remember(frame.levelNames, of: own, message.levels, place) }
         } else if message.areLevelsNamed, followed[place].state == .live {
@@ -36,6 +54,8 @@ extension VenueFeed {
             }
             try take(update: message, priced.span, place, arrival, &instruments, &actions, &sink)
         } else {
+            // Totals lead where there were entries before.
+            if followed[place].entries != nil { followed[place].entries = nil }
             try take(update: message, own, place, arrival, &instruments, &actions, &sink)
         }
     }
@@ -234,7 +254,7 @@ extension VenueFeed {
         case isGap
     }
 
-    private mutating func take(
+    mutating func take(
         update message: VenueBook,
         _ levels: Span<VenueLevel>,
         _ place: Int,
@@ -400,7 +420,7 @@ extension VenueFeed {
     // MARK: Units
 
     /// Decimals that the levels of a message need.
-    private func scales(of levels: Span<VenueLevel>) -> Scales {
+    func scales(of levels: Span<VenueLevel>) -> Scales {
         let isWritten = rules.decimals == .written
         var scales = Scales()
         for index in levels.indices {

@@ -175,6 +175,8 @@ public struct VenueFeed: Sendable {
         var receivedNs: Int64
         /// The instrument that was asked for, in the answer to a request.
         var rawSymbol: String?
+        /// What the message's instrument is, where its name does not tell.
+        var kind: Instrument.Kind?
     }
 
     private mutating func read(
@@ -195,7 +197,7 @@ public struct VenueFeed: Sendable {
                 counters.repeatedFrames += 1
                 return
             }
-            if frame.messages.count > 1 { try checkAll(frame.messages, arrival, instruments) }
+            if frame.messages.count > 1 { try checkWhole(frame, arrival, instruments, &actions, &sink) }
             for message in frame.messages {
                 try handle(message, frame, arrival, &instruments, &actions, &sink)
             }
@@ -310,7 +312,7 @@ public struct VenueFeed: Sendable {
         if let listed = instruments.id(venue: dialect.venue, rawSymbol: rawSymbol) {
             id = listed
         } else {
-            id = try infer(rawSymbol, scales, &instruments)
+            id = try infer(rawSymbol, arrival.kind, scales, &instruments)
         }
         var name = rawSymbol
         let place = name.withUTF8 { index.add(UnsafeRawBufferPointer($0)) }
@@ -324,6 +326,7 @@ public struct VenueFeed: Sendable {
 
     private func infer(
         _ rawSymbol: String,
+        _ kind: Instrument.Kind?,
         _ scales: Scales,
         _ instruments: inout InstrumentTable
     ) throws(FrameFault) -> InstrumentID {
@@ -336,7 +339,7 @@ public struct VenueFeed: Sendable {
                 venue: dialect.venue,
                 symbol: symbol,
                 rawSymbol: rawSymbol,
-                kind: name.kind,
+                kind: kind ?? name.kind,
                 priceScale: scales.price,
                 quantityScale: scales.quantity
             )
