@@ -18,6 +18,8 @@ public let fuzzProperties: [FuzzProperty] =
         .venueJSON,
         .venueLists,
     ] + FuzzProperty.venueFeeds + [
+        .fixFeed,
+        .fixFraming,
         .lineFeed,
         // Recordings.
         .captureRecord,

@@ -16,6 +16,57 @@ extension FuzzProperty {
     }
 }
 
+extension FuzzProperty {
+    /// The same for FIX market data, whose messages stand in the input without length and sum, fields separated by bars.
+    ///
+    /// A line that begins with an exclamation mark is a message as it is.
+    static let fixFeed = FuzzProperty(name: "fix-feed") { text in
+        var session = VenueSession(FIXMarketDataDialect())
+        for line in text.split(separator: UInt8(ascii: "\n")) {
+            let bytes = UnsafeRawBufferPointer(rebasing: line)
+            switch bytes.first {
+            case UInt8(ascii: "!"): session.take(UnsafeRawBufferPointer(rebasing: bytes.dropFirst()))
+            case .some(UInt8(ascii: "0")...UInt8(ascii: "9")): framed(bytes).withUnsafeBytes { session.take($0) }
+            default: session.take(bytes)
+            }
+        }
+    }
+
+    /// A stream of FIX messages gives the same messages however it is cut, and every byte belongs to one or is skipped.
+    ///
+    /// The first byte says into how long parts the rest is cut.
+    static let fixFraming = FuzzProperty(name: "fix-framing") { bytes in
+        guard let first = bytes.first else { return }
+        let stream = UnsafeRawBufferPointer(rebasing: bytes.dropFirst())
+        let whole = cut(stream, partBytes: max(1, stream.count))
+        let parts = cut(stream, partBytes: Int(first) + 1)
+        precondition(whole.messages == parts.messages, "messages are other ones when the stream is cut")
+        precondition(whole.skipped == parts.skipped, "other bytes are skipped when the stream is cut")
+        let inMessages = whole.messages.reduce(0) { $0 + $1.count }
+        precondition(inMessages + whole.skipped == stream.count, "bytes are lost")
+    }
+
+    private static func cut(_ stream: UnsafeRawBufferPointer, partBytes: Int) -> (messages: [[UInt8]], skipped: Int) {
+        var framing = FIXFraming()
+        var messages: [[UInt8]] = []
+        for start in stride(from: 0, to: stream.count, by: partBytes) {
+            let part = UnsafeRawBufferPointer(rebasing: stream[start..<min(stream.count, start + partBytes)])
+            framing.receive(part) { messages.append(Array($0)) }
+            precondition(framing.keptBytes <= 2 * FIXFraming.messageBytesMost, "too much is kept")
+        }
+        framing.finish { messages.append(Array($0)) }
+        return (messages, framing.skippedBytes)
+    }
+
+    private static func framed(_ line: UnsafeRawBufferPointer) -> [UInt8] {
+        var body = line.map { $0 == UInt8(ascii: "|") ? 1 : $0 }
+        if body.last != 1 { body.append(1) }
+        let head = Array("8=FIXT.1.1\u{1}9=\(body.count)\u{1}".utf8) + body
+        let sum = String(head.reduce(UInt8(0)) { $0 &+ $1 })
+        return head + Array("10=\(String(repeating: "0", count: 3 - sum.utf8.count))\(sum)\u{1}".utf8)
+    }
+}
+
 /// A feed of small bounds with a client behind it that rebuilds its books from the events.
 private struct VenueSession {
     private var feed: VenueFeed
@@ -98,6 +149,8 @@ private struct VenueSession {
             expected.badFrames += 1
             // A live book that cannot follow the frame begins anew.
             (expected.gaps, expected.resyncs) = (feed.counters.gaps, feed.counters.resyncs)
+            // Its number counts all the same.
+            expected.frameGaps = feed.counters.frameGaps
             precondition(feed.counters == expected, "a frame was refused (\(error)) and counted as something else too")
             precondition(
                 feed.instruments == known && table.all == listed,

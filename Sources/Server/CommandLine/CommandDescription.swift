@@ -69,7 +69,7 @@ package struct CommandDescription: Sendable {
             OptionDescription(
                 name: "--venue",
                 valueName: "VENUE",
-                help: "whose traffic it is (needed): \(VenueConfiguration.known.joined(separator: ", "))"
+                help: "whose traffic it is (needed): \(NormalizeOptions.venues.joined(separator: ", "))"
             ),
             OptionDescription(
                 name: "--instruments",

@@ -66,7 +66,7 @@ package enum CommandLineParser {
     private static func normalizeOptions(_ words: ParsedWords) throws(UsageError) -> NormalizeOptions {
         var options = NormalizeOptions()
         options.venue = try words.needed("--venue")
-        let known = VenueConfiguration.known
+        let known = NormalizeOptions.venues
         guard known.contains(options.venue) else {
             throw words.badValue("--venue", "one of \(known.joined(separator: ", "))")
         }

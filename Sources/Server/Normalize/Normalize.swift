@@ -14,8 +14,9 @@ package func normalize(
     write: (UnsafeRawBufferPointer) -> Void,
     complain: (String) -> Void
 ) throws(NormalizeError) -> NormalizeReport {
+    if options.venue == FIXNormalizer.venue { return try FIXNormalizer.run(options, write: write, complain: complain) }
     guard let dialect = Venues.dialect(of: options.venue) else {
-        throw .unknownVenue(options.venue, known: Venues.all.map(\.venue))
+        throw .unknownVenue(options.venue, known: NormalizeOptions.venues)
     }
     var run = NormalizeRun(dialect, options)
     if let path = options.instrumentsPath { try run.readInstruments(path) }

@@ -9,7 +9,10 @@ package struct NormalizeOptions: Sendable, Hashable {
         case status
     }
 
-    /// The venue's name: `coinbase`, `binance`, `binance-usdm`, `kraken`.
+    /// Those whose recordings can be normalized: all that can be connected to, and what comes in files of its own format.
+    package static let venues = VenueConfiguration.known + [FIXNormalizer.venue]
+
+    /// The venue's name, one of ``venues``.
     package var venue: String
     /// The venue's list of instruments; without one, units are inferred from the digits.
     package var instrumentsPath: String?

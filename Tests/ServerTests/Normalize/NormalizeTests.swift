@@ -166,6 +166,46 @@ struct NormalizeTests {
         }
     }
 
+    @Test("reads a file of FIX messages, whose times of receiving are those of sending")
+    func fix() throws {
+        func message(_ body: String) -> String {
+            let head = "8=FIX.4.4|9=\(body.utf8.count)|" + body
+            let sum = String(head.replacing("|", with: "\u{1}").utf8.reduce(UInt8(0)) { $0 &+ $1 })
+            return head + "10=" + String(repeating: "0", count: 3 - sum.count) + sum + "|"
+        }
+        let messages = [
+            message("35=W|52=20240102-10:00:00.5|1181=1|55=A|268=2|269=0|270=1.5|271=2|269=1|270=1.6|271=1|"),
+            message("35=X|52=20240102-10:00:01|1181=2|268=1|279=0|269=2|55=A|270=1.55|271=0.25|1003=T|"),
+            message("35=X|52=20240102-10:00:01|1181=2|268=1|279=0|269=2|55=A|270=1.55|271=0.25|1003=T|"),
+            message("35=X|52=20240102-10:00:02|1181=3|268=1|279=0|269=0|55=A|270=x|271=1|"),
+        ]
+        let file = try temporaryFile(("noise" + messages.joined()).replacing("|", with: "\u{1}"))
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        var options = NormalizeOptions(venue: "fix", files: [file])
+        options.finalBooks = 5
+        let output = try run(options)
+        #expect(output.report.lines == 4)
+        #expect(output.report.badLines == 1)
+        #expect(output.complaints.first == "\(file):4: no number, or one too long, at offset 75")
+        #expect(
+            output.complaints.dropFirst() == [
+                "\(file): 5 bytes belong to no message", "4 messages, 1 bad, 1 repeated, 0 gaps, 7 rows",
+            ]
+        )
+        #expect(output.rows.map(\.type) == ["status", "book", "status", "status", "book", "trade", "book"])
+        #expect(output.rows.map(\.line) == [1, 1, 1, 2, 2, 2, 4])
+        #expect(output.rows[1].received_ns == 1_704_189_600_500_000_000)
+        #expect(output.rows[5].received_ns == 1_704_189_601_000_000_000)
+        #expect(output.rows[5].price == "1.55")
+        options.isStrict = true
+        #expect(try run(options).report.exitStatus == 1)
+        options.instrumentsPath = file
+        #expect(throws: NormalizeError.self) { try run(options) }
+        #expect(throws: NormalizeError.cannotRead(path: "/no/such")) {
+            try run(NormalizeOptions(venue: "fix", files: ["/no/such"]))
+        }
+    }
+
     @Test(
         "gives the trades and books of the goldens, with a list of instruments and without",
         .enabled(if: Captures.arePresent, "the captures are not beside the package"),
