@@ -219,7 +219,7 @@ extension FIXScanner {
 // MARK: Times
 
 extension FIXScanner {
-    private static let dayNs: Int64 = 86_400_000_000_000
+    fileprivate static let dayNs: Int64 = 86_400_000_000_000
 
     /// A timestamp `20111124-06:29:10.994` in UTC, with up to twelve decimals, of which nine count.
     static func timestampNs(_ value: FrameValue, in text: UnsafeRawBufferPointer) throws(FrameFault) -> Int64 {
@@ -286,5 +286,20 @@ extension FIXScanner {
             total = total * 10 + Int(digit)
         }
         return total
+    }
+}
+
+extension FIXScanner {
+    /// `20111124-06:29:10.994`, in UTC.
+    static func timestamp(ofNs timeNs: Int64) -> String {
+        func padded(_ number: Int64, _ count: Int) -> String {
+            let digits = String(number)
+            return String(repeating: "0", count: max(0, count - digits.utf8.count)) + digits
+        }
+        let milliseconds = timeNs % dayNs / 1_000_000
+        let seconds = milliseconds / 1_000
+        return CalendarDate(ofNs: timeNs).text + "-" + padded(seconds / 3_600, 2) + ":" + padded(seconds / 60 % 60, 2)
+            + ":"
+            + padded(seconds % 60, 2) + "." + padded(milliseconds % 1_000, 3)
     }
 }
