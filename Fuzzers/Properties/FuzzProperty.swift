@@ -20,6 +20,7 @@ public let fuzzProperties: [FuzzProperty] =
     ] + FuzzProperty.venueFeeds + [
         .fixFeed,
         .fixFraming,
+        .dbnStream,
         .lineFeed,
         // Recordings.
         .captureRecord,

@@ -67,6 +67,62 @@ extension FuzzProperty {
     }
 }
 
+extension FuzzProperty {
+    /// A DBN stream means the same however it is cut, and the books told of are the feed's own.
+    ///
+    /// The first byte says into how long parts the rest is cut.
+    static let dbnStream = FuzzProperty(name: "dbn-stream") { bytes in
+        guard let first = bytes.first else { return }
+        let stream = UnsafeRawBufferPointer(rebasing: bytes.dropFirst())
+        let whole = heard(stream, partBytes: max(1, stream.count))
+        let parts = heard(stream, partBytes: Int(first) + 1)
+        precondition(whole == parts, "a stream means something else when it is cut")
+    }
+
+    private struct DBNHeard: Equatable {
+        var records = 0
+        var faults: [Int] = []
+        var counters = VenueFeed.Counters()
+        var instruments: [Instrument] = []
+        var metadata: DBNMetadata?
+    }
+
+    private static func heard(_ stream: UnsafeRawBufferPointer, partBytes: Int) -> DBNHeard {
+        var heard = DBNHeard()
+        var limits = VenueFeed.Limits()
+        limits.instrumentsMost = 4
+        var feed = VenueFeed(DBNDialect(), limits: limits)
+        var table = InstrumentTable()
+        var replica = BookReplica()
+        var dbn = DBNStream()
+        do throws(DBNError) {
+            for start in stride(from: 0, to: stream.count, by: partBytes) {
+                try dbn.receive(
+                    UnsafeRawBufferPointer(rebasing: stream[start..<min(stream.count, start + partBytes)]),
+                    feed: &feed,
+                    instruments: &table,
+                    into: &replica,
+                    begin: { number, replica in
+                        precondition(number == heard.records + 1, "records are miscounted")
+                        heard.records = number
+                        replica.begin()
+                    },
+                    fault: { number, _ in
+                        heard.faults.append(number)
+                        return true
+                    }
+                )
+            }
+            try dbn.finish()
+        } catch {
+            // What was whole before the damage was heard all the same.
+        }
+        replica.compare(with: feed, table)
+        (heard.counters, heard.instruments, heard.metadata) = (feed.counters, table.all, dbn.metadata)
+        return heard
+    }
+}
+
 /// A feed of small bounds with a client behind it that rebuilds its books from the events.
 private struct VenueSession {
     private var feed: VenueFeed
@@ -171,16 +227,7 @@ private struct VenueSession {
             guard case .fetchSnapshot(let url, let rawSymbol) = action.demand else { continue }
             precondition(feed.dialect.rawSymbol(ofSnapshotURL: url) == rawSymbol, "\(url) asks for something else")
         }
-        for id in feed.instruments {
-            precondition(replica.learned[id] == table[id], "units that nobody was told of")
-            guard let book = feed.book(of: id) else { continue }
-            precondition(book.isConsistent, "an inconsistent book")
-            for side in Side.allCases {
-                precondition(book.depth(of: side) <= Self.limits.levelsMost, "too deep a book")
-            }
-            guard let told = replica.books[id] else { preconditionFailure("a live book that nobody was told of") }
-            precondition(told.bids == book.bids && told.asks == book.asks, "the book told of is another")
-        }
+        replica.compare(with: feed, table)
     }
 }
 
@@ -192,6 +239,20 @@ private struct BookReplica: MarketEventSink {
     private(set) var hasHeardData = false
 
     mutating func begin() { hasHeardData = false }
+
+    /// Makes sure that the books told of are the feed's.
+    func compare(with feed: VenueFeed, _ table: InstrumentTable) {
+        for id in feed.instruments {
+            precondition(learned[id] == table[id], "units that nobody was told of")
+            guard let book = feed.book(of: id) else { continue }
+            precondition(book.isConsistent, "an inconsistent book")
+            for side in Side.allCases {
+                precondition(book.depth(of: side) <= feed.limits.levelsMost, "too deep a book")
+            }
+            guard let told = books[id] else { preconditionFailure("a live book that nobody was told of") }
+            precondition(told.bids == book.bids && told.asks == book.asks, "the book told of is another")
+        }
+    }
 
     mutating func learn(_ instrument: Instrument) {
         precondition(!instrument.symbol.isEmpty && !instrument.rawSymbol.isEmpty, "an instrument without name")

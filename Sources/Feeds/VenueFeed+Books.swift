@@ -33,7 +33,7 @@ extension VenueFeed {
             // Where snapshots come in the stream, an update cannot introduce an instrument: nobody subscribed to it.
             guard message.isSnapshot || rules.book.isRequested else {
                 // A venue that names levels tells of changes before the snapshot too.
-                guard message.areLevelsNamed else { throw .unknownSymbol }
+                guard message.areLevelsNamed || rules.haltsIntroduce else { throw .unknownSymbol }
                 counters.unusedUpdates += 1
                 return
             }
@@ -141,6 +141,7 @@ extension VenueFeed {
         if !rules.book.isRequested { followed[place].connection = arrival.connection }
         var flags = flags(eventNs: message.eventNs)
         if wasResyncing { flags.insert(.gapBefore) }
+        if message.isDoubtful { flags.insert(.maybeBadBook) }
         guard compareChecksum(message, place, &flags) else {
             return resync(place, .checksum, atNs: arrival.receivedNs, &actions, &sink)
         }
@@ -296,6 +297,7 @@ extension VenueFeed {
         let top = followed[place].apply(&changes, depthMost: depth, lastID: message.lastID)
         counters.bookUpdates += 1
         var flags = flags(eventNs: message.eventNs)
+        if message.isDoubtful { flags.insert(.maybeBadBook) }
         guard compareChecksum(message, place, &flags) else {
             return resync(place, .checksum, atNs: arrival.receivedNs, &actions, &sink)
         }

@@ -59,7 +59,7 @@ extension VenueFeed {
             case .book(let book):
                 symbol = book.symbol
                 introduces = book.isSnapshot || rules.book.isRequested
-                if !introduces, book.areLevelsNamed { continue }
+                if !introduces, book.areLevelsNamed || rules.haltsIntroduce { continue }
             default: continue
             }
             let name = symbol.bytes(in: arrival.text)

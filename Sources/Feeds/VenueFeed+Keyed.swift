@@ -48,12 +48,14 @@ extension VenueFeed {
         if message.keying == .position {
             totals = PositionedLevel.totals(of: levels, names, in: followed[place])
         } else if followed[place].entries != nil {
-            totals = followed[place].entries?.apply(levels, names)
+            totals = followed[place].entries?.apply(levels, names, isReduction: message.keying == .reduction)
         } else {
             // The snapshot told totals: names mean nothing, prices do.
             totals =
-                levels.indices.allSatisfy { levels[$0].price != .absent && levels[$0].quantity != .absent }
-                ? levels.indices.map { levels[$0] } : nil
+                message.keying == .reduction
+                ? nil
+                : levels.indices.allSatisfy { levels[$0].price != .absent && levels[$0].quantity != .absent }
+                    ? levels.indices.map { levels[$0] } : nil
         }
         guard let totals else { return resync(place, .gap, atNs: arrival.receivedNs, &actions, &sink) }
         try take(update: message, totals.span, place, arrival, &instruments, &actions, &sink)
@@ -83,7 +85,11 @@ struct EntryTotals: Sendable {
     ///
     /// - Returns: the new totals of the prices concerned; nil when an entry is unknown, when there are too many or when a
     ///   total does not fit. What is kept is of no use then.
-    mutating func apply(_ levels: Span<VenueLevel>, _ names: ArraySlice<UInt64>) -> [VenueLevel]? {
+    mutating func apply(
+        _ levels: Span<VenueLevel>,
+        _ names: ArraySlice<UInt64>,
+        isReduction: Bool = false
+    ) -> [VenueLevel]? {
         var touched: [VenueLevel] = []
         for index in levels.indices {
             var level = levels[index]
@@ -91,9 +97,15 @@ struct EntryTotals: Sendable {
             if let old = entries[name] {
                 if level.price == .absent { level.price = old.price }
                 if level.quantity == .absent { level.quantity = old.quantity }
+                if isReduction {
+                    guard let rest = Self.difference(old.quantity, level.quantity) else { return nil }
+                    level = VenueLevel(old.side, price: old.price, quantity: rest)
+                }
                 guard add(old, isNegative: true) else { return nil }
                 entries[name] = nil
                 touched.append(old)
+            } else if isReduction {
+                return nil
             } else if level.quantity.digits == 0, level.quantity != .absent {
                 // Removing what is not there changes nothing.
                 continue
@@ -111,6 +123,15 @@ struct EntryTotals: Sendable {
             changed.append(level)
         }
         return changed
+    }
+
+    /// What is left of a quantity; nil when there was less.
+    private static func difference(_ left: VenueNumber, _ right: VenueNumber) -> VenueNumber? {
+        let scale = max(left.scale, right.scale)
+        guard let before = left.units(atScale: scale), let less = right.units(atScale: scale), before >= less else {
+            return nil
+        }
+        return VenueNumber(digits: before - less, scale: scale, written: scale)
     }
 
     private mutating func add(_ level: VenueLevel, isNegative: Bool) -> Bool {

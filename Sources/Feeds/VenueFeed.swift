@@ -229,6 +229,7 @@ public struct VenueFeed: Sendable {
                 followed[known].connection = arrival.connection
             }
         case .trading(let symbol, let isHalted):
+            if rules.haltsIntroduce { _ = try follow(symbol, scales: Scales(), arrival, &instruments, &sink) }
             handle(trading: symbol, isHalted: isHalted, arrival, &sink)
         case .answer(let text):
             actions.append(FeedAction(connection: arrival.connection, demand: .send("\(text)")))

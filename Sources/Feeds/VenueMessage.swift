@@ -85,6 +85,8 @@ public struct VenueBook: Sendable {
     public var areLevelsNamed = false
     /// What the levels are: totals of prices, or what totals are made of.
     public var keying = LevelKeying.price
+    /// The venue says itself that the book may be wrong.
+    public var isDoubtful = false
     public var eventNs: Int64 = 0
 }
 
@@ -94,6 +96,8 @@ public enum LevelKeying: Sendable, BitwiseCopyable {
     case price
     /// One of the entries that make up the total at a price, known by its name.
     case entry
+    /// What goes from such an entry; the price is of no account.
+    case reduction
     /// What stands at a place of its side, counted from the best; see ``PositionedLevel``.
     case position
 }

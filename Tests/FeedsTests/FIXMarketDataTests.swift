@@ -135,7 +135,9 @@ struct FIXMarketDataTests {
         #expect(feed.book("A", .bid) == "9.5x5 9x2 8x7")
         try feed.receive("35=X|55=A|268=1|279=3|269=0|290=2")
         #expect(feed.book("A", .bid) == "8x7")
-        try feed.receive("35=X|55=A|268=2|279=0|269=0|290=1|270=9|271=1|279=4|269=0|290=2")
+        try feed.receive(
+            "35=X|55=A|268=3|279=0|269=0|290=1|270=9|271=1|279=0|269=0|290=3|270=7|271=1|279=4|269=0|290=2"
+        )
         #expect(feed.book("A", .bid) == "9x1")
         // A place that the book does not have shows a loss.
         try feed.receive("35=X|55=A|268=1|279=1|269=0|290=2|270=8|271=1")

@@ -15,6 +15,7 @@ package func normalize(
     complain: (String) -> Void
 ) throws(NormalizeError) -> NormalizeReport {
     if options.venue == FIXNormalizer.venue { return try FIXNormalizer.run(options, write: write, complain: complain) }
+    if options.venue == DBNNormalizer.venue { return try DBNNormalizer.run(options, write: write, complain: complain) }
     guard let dialect = Venues.dialect(of: options.venue) else {
         throw .unknownVenue(options.venue, known: NormalizeOptions.venues)
     }

@@ -10,7 +10,7 @@ package struct NormalizeOptions: Sendable, Hashable {
     }
 
     /// Those whose recordings can be normalized: all that can be connected to, and what comes in files of its own format.
-    package static let venues = VenueConfiguration.known + [FIXNormalizer.venue]
+    package static let venues = VenueConfiguration.known + [FIXNormalizer.venue, DBNNormalizer.venue]
 
     /// The venue's name, one of ``venues``.
     package var venue: String

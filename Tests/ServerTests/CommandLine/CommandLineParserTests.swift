@@ -83,7 +83,7 @@ struct CommandLineParserTests {
             ("normalize --venue kraken", "normalize: no FILE given; see \"market-hub normalize --help\""),
             (
                 "normalize --venue krakn a",
-                "normalize: --venue must be one of coinbase, binance, binance-usdm, kraken, fix, not \"krakn\""
+                "normalize: --venue must be one of coinbase, binance, binance-usdm, kraken, fix, dbn, not \"krakn\""
             ),
             (
                 "normalize --venue kraken --emit trades, a",

@@ -206,6 +206,37 @@ struct NormalizeTests {
         }
     }
 
+    @Test("reads DBN files, stops at the first bad record when strict, and says what to do with packed ones")
+    func dbn() throws {
+        let fixtures = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appending(path: "Fixtures")
+        let good = fixtures.appending(path: "trades-ts-out.v1.dbn")
+        var options = NormalizeOptions(venue: "dbn", files: [good.path])
+        let output = try run(options)
+        #expect(output.rows.map(\.line) == [1, 1, 2, 3])
+        #expect(output.rows.dropFirst().map(\.price) == ["3720.25", "3720.5", "3720.5"])
+        #expect(output.complaints == ["3 records, 0 bad, 0 instruments defined, 4 rows"])
+        var bytes = try Data(contentsOf: good)
+        bytes[bytes.count - 2 * 56 + 1] = 0x7F
+        let bad = FileManager.default.temporaryDirectory.appending(path: "bad-\(UUID().uuidString).dbn")
+        defer { try? FileManager.default.removeItem(at: bad) }
+        try bytes.write(to: bad)
+        options.files = [bad.path]
+        let tolerant = try run(options)
+        #expect(tolerant.rows.count == 3 && tolerant.report.badLines == 1 && tolerant.report.exitStatus == 0)
+        #expect(tolerant.complaints.first == "\(bad.path):2: an unknown kind of message")
+        options.isStrict = true
+        let strict = try run(options)
+        #expect(strict.rows.count == 2 && strict.report.exitStatus == 1)
+        try Data([0x28, 0xB5, 0x2F, 0xFD, 0, 0, 0, 0]).write(to: bad)
+        do {
+            _ = try run(options)
+            Issue.record("nothing was said of the packing")
+        } catch let error as NormalizeError {
+            #expect(error.description.contains("zstd -d"))
+        }
+    }
+
     @Test(
         "gives the trades and books of the goldens, with a list of instruments and without",
         .enabled(if: Captures.arePresent, "the captures are not beside the package"),
