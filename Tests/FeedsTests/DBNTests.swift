@@ -286,6 +286,8 @@ struct DBNTests {
         short[last] = 3
         var replay = DBNReplay()
         #expect(throws: DBNError.badLength(record: 3, bytes: 12)) { try replay.receive(short) }
+        // What came before it in the same part is heard.
+        #expect(replay.feed.counters.trades == 2)
         short = Array(bytes.prefix(last + 16))
         short[last] = 4
         var other = DBNReplay()

@@ -242,6 +242,17 @@ struct FIXMarketDataTests {
         #expect(trade.instrument.text(trade.trade.quantity) == "7.1")
     }
 
+    @Test("takes values with quotes in them, which mean nothing in FIX")
+    func quotes() throws {
+        var feed = FIXFeed()
+        try feed.receive("35=Y|262=1|58=\"XYZ\" is unknown")
+        #expect(feed.actions.last?.demand == .report(refusal: "\"XYZ\" is unknown"))
+        #expect(throws: FrameFault.unknownMessage) { try feed.receive("35=\"|262=1") }
+        try feed.receive("35=X|268=1|279=0|269=2|55=\"|270=1|271=1|1003=\"7")
+        #expect(feed.trades.first?.instrument.rawSymbol == "\"")
+        #expect(feed.trades.first?.trade.id.text == "\"7")
+    }
+
     @Test(
         "refuses what is no message",
         arguments: [

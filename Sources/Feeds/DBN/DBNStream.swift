@@ -43,7 +43,13 @@ public struct DBNStream: Sendable {
         // Names are known once the metadata is whole, which may be in this very chunk.
         var pending: [[UInt8]] = []
         if framing.metadata == nil {
-            try framing.receive(chunk) { pending.append(Array($0)) }
+            var damage: DBNError?
+            do throws(DBNError) {
+                try framing.receive(chunk) { pending.append(Array($0)) }
+            } catch {
+                // What was whole before the damage counts.
+                damage = error
+            }
             if let metadata = framing.metadata, !hasNames {
                 symbols = DBNSymbols(metadata)
                 hasNames = true
@@ -52,6 +58,7 @@ public struct DBNStream: Sendable {
                 number += 1
                 record.withUnsafeBytes { take($0, number, framing.metadata, &feed, &instruments, &sink, begin, fault) }
             }
+            if let damage { throw damage }
             return
         }
         let metadata = framing.metadata
