@@ -18,6 +18,9 @@ public let fuzzProperties: [FuzzProperty] =
         .venueJSON,
         .venueLists,
     ] + FuzzProperty.venueFeeds + [
+        .fixFeed,
+        .fixFraming,
+        .dbnStream,
         .lineFeed,
         .messageFeed,
         .itchFeed,

@@ -16,6 +16,113 @@ extension FuzzProperty {
     }
 }
 
+extension FuzzProperty {
+    /// The same for FIX market data, whose messages stand in the input without length and sum, fields separated by bars.
+    ///
+    /// A line that begins with an exclamation mark is a message as it is.
+    static let fixFeed = FuzzProperty(name: "fix-feed") { text in
+        var session = VenueSession(FIXMarketDataDialect())
+        for line in text.split(separator: UInt8(ascii: "\n")) {
+            let bytes = UnsafeRawBufferPointer(rebasing: line)
+            switch bytes.first {
+            case UInt8(ascii: "!"): session.take(UnsafeRawBufferPointer(rebasing: bytes.dropFirst()))
+            case .some(UInt8(ascii: "0")...UInt8(ascii: "9")): framed(bytes).withUnsafeBytes { session.take($0) }
+            default: session.take(bytes)
+            }
+        }
+    }
+
+    /// A stream of FIX messages gives the same messages however it is cut, and every byte belongs to one or is skipped.
+    ///
+    /// The first byte says into how long parts the rest is cut.
+    static let fixFraming = FuzzProperty(name: "fix-framing") { bytes in
+        guard let first = bytes.first else { return }
+        let stream = UnsafeRawBufferPointer(rebasing: bytes.dropFirst())
+        let whole = cut(stream, partBytes: max(1, stream.count))
+        let parts = cut(stream, partBytes: Int(first) + 1)
+        precondition(whole.messages == parts.messages, "messages are other ones when the stream is cut")
+        precondition(whole.skipped == parts.skipped, "other bytes are skipped when the stream is cut")
+        let inMessages = whole.messages.reduce(0) { $0 + $1.count }
+        precondition(inMessages + whole.skipped == stream.count, "bytes are lost")
+    }
+
+    private static func cut(_ stream: UnsafeRawBufferPointer, partBytes: Int) -> (messages: [[UInt8]], skipped: Int) {
+        var framing = FIXFraming()
+        var messages: [[UInt8]] = []
+        for start in stride(from: 0, to: stream.count, by: partBytes) {
+            let part = UnsafeRawBufferPointer(rebasing: stream[start..<min(stream.count, start + partBytes)])
+            framing.receive(part) { messages.append(Array($0)) }
+            precondition(framing.keptBytes <= 2 * FIXFraming.messageBytesMost, "too much is kept")
+        }
+        framing.finish { messages.append(Array($0)) }
+        return (messages, framing.skippedBytes)
+    }
+
+    private static func framed(_ line: UnsafeRawBufferPointer) -> [UInt8] {
+        var body = line.map { $0 == UInt8(ascii: "|") ? 1 : $0 }
+        if body.last != 1 { body.append(1) }
+        let head = Array("8=FIXT.1.1\u{1}9=\(body.count)\u{1}".utf8) + body
+        let sum = String(head.reduce(UInt8(0)) { $0 &+ $1 })
+        return head + Array("10=\(String(repeating: "0", count: 3 - sum.utf8.count))\(sum)\u{1}".utf8)
+    }
+}
+
+extension FuzzProperty {
+    /// A DBN stream means the same however it is cut, and the books told of are the feed's own.
+    ///
+    /// The first byte says into how long parts the rest is cut.
+    static let dbnStream = FuzzProperty(name: "dbn-stream") { bytes in
+        guard let first = bytes.first else { return }
+        let stream = UnsafeRawBufferPointer(rebasing: bytes.dropFirst())
+        let whole = heard(stream, partBytes: max(1, stream.count))
+        let parts = heard(stream, partBytes: Int(first) + 1)
+        precondition(whole == parts, "a stream means something else when it is cut")
+    }
+
+    private struct DBNHeard: Equatable {
+        var records = 0
+        var faults: [Int] = []
+        var counters = VenueFeed.Counters()
+        var instruments: [Instrument] = []
+        var metadata: DBNMetadata?
+    }
+
+    private static func heard(_ stream: UnsafeRawBufferPointer, partBytes: Int) -> DBNHeard {
+        var heard = DBNHeard()
+        var limits = VenueFeed.Limits()
+        limits.instrumentsMost = 4
+        var feed = VenueFeed(DBNDialect(), limits: limits)
+        var table = InstrumentTable()
+        var replica = BookReplica()
+        var dbn = DBNStream()
+        do throws(DBNError) {
+            for start in stride(from: 0, to: stream.count, by: partBytes) {
+                try dbn.receive(
+                    UnsafeRawBufferPointer(rebasing: stream[start..<min(stream.count, start + partBytes)]),
+                    feed: &feed,
+                    instruments: &table,
+                    into: &replica,
+                    begin: { number, replica in
+                        precondition(number == heard.records + 1, "records are miscounted")
+                        heard.records = number
+                        replica.begin()
+                    },
+                    fault: { number, _ in
+                        heard.faults.append(number)
+                        return true
+                    }
+                )
+            }
+            try dbn.finish()
+        } catch {
+            // What was whole before the damage was heard all the same.
+        }
+        replica.compare(with: feed, table)
+        (heard.counters, heard.instruments, heard.metadata) = (feed.counters, table.all, dbn.metadata)
+        return heard
+    }
+}
+
 /// A feed of small bounds with a client behind it that rebuilds its books from the events.
 private struct VenueSession {
     private var feed: VenueFeed
@@ -98,6 +205,8 @@ private struct VenueSession {
             expected.badFrames += 1
             // A live book that cannot follow the frame begins anew.
             (expected.gaps, expected.resyncs) = (feed.counters.gaps, feed.counters.resyncs)
+            // Its number counts all the same.
+            expected.frameGaps = feed.counters.frameGaps
             precondition(feed.counters == expected, "a frame was refused (\(error)) and counted as something else too")
             precondition(
                 feed.instruments == known && table.all == listed,
@@ -118,16 +227,7 @@ private struct VenueSession {
             guard case .fetchSnapshot(let url, let rawSymbol) = action.demand else { continue }
             precondition(feed.dialect.rawSymbol(ofSnapshotURL: url) == rawSymbol, "\(url) asks for something else")
         }
-        for id in feed.instruments {
-            precondition(replica.learned[id] == table[id], "units that nobody was told of")
-            guard let book = feed.book(of: id) else { continue }
-            precondition(book.isConsistent, "an inconsistent book")
-            for side in Side.allCases {
-                precondition(book.depth(of: side) <= Self.limits.levelsMost, "too deep a book")
-            }
-            guard let told = replica.books[id] else { preconditionFailure("a live book that nobody was told of") }
-            precondition(told.bids == book.bids && told.asks == book.asks, "the book told of is another")
-        }
+        replica.compare(with: feed, table)
     }
 }
 
@@ -139,6 +239,20 @@ private struct BookReplica: MarketEventSink {
     private(set) var hasHeardData = false
 
     mutating func begin() { hasHeardData = false }
+
+    /// Makes sure that the books told of are the feed's.
+    func compare(with feed: VenueFeed, _ table: InstrumentTable) {
+        for id in feed.instruments {
+            precondition(learned[id] == table[id], "units that nobody was told of")
+            guard let book = feed.book(of: id) else { continue }
+            precondition(book.isConsistent, "an inconsistent book")
+            for side in Side.allCases {
+                precondition(book.depth(of: side) <= feed.limits.levelsMost, "too deep a book")
+            }
+            guard let told = books[id] else { preconditionFailure("a live book that nobody was told of") }
+            precondition(told.bids == book.bids && told.asks == book.asks, "the book told of is another")
+        }
+    }
 
     mutating func learn(_ instrument: Instrument) {
         precondition(!instrument.symbol.isEmpty && !instrument.rawSymbol.isEmpty, "an instrument without name")

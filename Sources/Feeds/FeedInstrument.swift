@@ -40,6 +40,8 @@ struct FeedInstrument: Sendable {
     var count: Int?
     /// The venue's names of levels, where updates go by them.
     var levelPrices: [UInt64: VenueNumber] = [:]
+    /// What the book's totals are made of, where the venue tells of that.
+    var entries: EntryTotals?
     /// Trades may have happened that nobody told of: the next one says so.
     var hasMissedTrades = false
     /// The number of the last trade, where the venue counts them.
@@ -90,6 +92,7 @@ struct FeedInstrument: Sendable {
     mutating func forgetBook() {
         book.removeAll()
         levelPrices.removeAll(keepingCapacity: true)
+        entries = nil
         isStale = false
         waiting = WaitingUpdates()
         awaitsFirst = false

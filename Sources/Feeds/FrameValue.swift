@@ -15,8 +15,11 @@ public struct FrameValue: Hashable, Sendable, BitwiseCopyable {
 
     public var isPresent: Bool { end > start }
 
+    /// Whether it stands in quotes: a text that is no JSON may begin with one and end with none.
     @inline(always)
-    func isString(in text: UnsafeRawBufferPointer) -> Bool { isPresent && text[start] == UInt8(ascii: "\"") }
+    func isString(in text: UnsafeRawBufferPointer) -> Bool {
+        end &- start >= 2 && text[start] == UInt8(ascii: "\"") && text[end &- 1] == UInt8(ascii: "\"")
+    }
 
     /// The bytes between the quotes of a string, all bytes of another value; escapes stay as they are.
     func bytes(in text: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {

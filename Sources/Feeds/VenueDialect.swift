@@ -72,6 +72,8 @@ public struct VenueRules: Sendable {
     public var namesAreBare = false
     /// The venue numbers an instrument's trades without holes: ``VenueTrade/sequence`` shows a loss.
     public var tradesAreNumbered = false
+    /// An instrument may be heard of first by a halt or its end.
+    public var haltsIntroduce = false
     /// The numbers of books mean the same on every connection, so that what comes first on any of them counts.
     public var numbersAreShared = false
     /// The connection is dead after this time without any frame.

@@ -11,6 +11,21 @@ extension VenueFeed {
         _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         let own = frame.levels.span.extracting(message.levels)
+        guard message.isSnapshot, message.keying != .price else {
+            return try handle(message, own, frame, arrival, &instruments, &actions, &sink)
+        }
+        try handle(keyedSnapshot: message, own, frame, arrival, &instruments, &actions, &sink)
+    }
+
+    mutating func handle(
+        _ message: VenueBook,
+        _ own: Span<VenueLevel>,
+        _ frame: borrowing VenueFrame,
+        _ arrival: Arrival,
+        _ instruments: inout InstrumentTable,
+        _ actions: inout [FeedAction],
+        _ sink: inout some MarketEventSink
+    ) throws(FrameFault) {
         let place: Int
         if let known = self.place(of: message.symbol, arrival) {
             place = known
@@ -18,7 +33,7 @@ extension VenueFeed {
             // Where snapshots come in the stream, an update cannot introduce an instrument: nobody subscribed to it.
             guard message.isSnapshot || rules.book.isRequested else {
                 // A venue that names levels tells of changes before the snapshot too.
-                guard message.areLevelsNamed else { throw .unknownSymbol }
+                guard message.areLevelsNamed || rules.haltsIntroduce else { throw .unknownSymbol }
                 counters.unusedUpdates += 1
                 return
             }
@@ -27,7 +42,10 @@ extension VenueFeed {
             guard convert(own, units.price, units.quantity) else { throw .outOfRange }
             place = try follow(message.symbol, scales: needed, arrival, &instruments, &sink)
         }
-        if message.isSnapshot {
+        if message.keying != .price {
+            try take(keyedUpdate: message, own, frame.levelNames, place, arrival, &instruments, &actions, &sink)
+        } else if message.isSnapshot {
+            followed[place].entries = nil
             try take(snapshot: message, own, place, arrival, &instruments, &actions, &sink)
             if message.areLevelsNamed { remember(frame.levelNames, of: own, message.levels, place) }
         } else if message.areLevelsNamed, followed[place].state == .live,
@@ -38,6 +56,8 @@ extension VenueFeed {
             }
             try take(update: message, priced.span, place, arrival, &instruments, &actions, &sink)
         } else {
+            // Totals lead where there were entries before.
+            if followed[place].entries != nil { followed[place].entries = nil }
             try take(update: message, own, place, arrival, &instruments, &actions, &sink)
         }
     }
@@ -124,6 +144,7 @@ extension VenueFeed {
         if !rules.book.isRequested { followed[place].connection = arrival.connection }
         var flags = flags(eventNs: message.eventNs)
         if wasResyncing { flags.insert(.gapBefore) }
+        if message.isDoubtful { flags.insert(.maybeBadBook) }
         guard compareChecksum(message, place, &flags) else {
             return resync(place, .checksum, atNs: arrival.receivedNs, &actions, &sink)
         }
@@ -241,7 +262,7 @@ extension VenueFeed {
         case isGap
     }
 
-    private mutating func take(
+    mutating func take(
         update message: VenueBook,
         _ levels: Span<VenueLevel>,
         _ place: Int,
@@ -284,6 +305,7 @@ extension VenueFeed {
         followed[place].lastEventNs = message.eventNs
         counters.bookUpdates += 1
         var flags = flags(eventNs: message.eventNs)
+        if message.isDoubtful { flags.insert(.maybeBadBook) }
         guard compareChecksum(message, place, &flags) else {
             return resync(place, .checksum, atNs: arrival.receivedNs, &actions, &sink)
         }
@@ -411,7 +433,7 @@ extension VenueFeed {
     // MARK: Units
 
     /// Decimals that the levels of a message need.
-    private func scales(of levels: Span<VenueLevel>) -> Scales {
+    func scales(of levels: Span<VenueLevel>) -> Scales {
         let isWritten = rules.decimals == .written
         var scales = Scales()
         for index in levels.indices {

@@ -24,10 +24,12 @@ extension VenueFeed {
 
     mutating func handle(
         _ trade: VenueTrade,
-        _ arrival: Arrival,
+        _ arrived: Arrival,
         _ instruments: inout InstrumentTable,
         _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
+        var arrival = arrived
+        if trade.isDerived { arrival.kind = .index }
         guard let id = TradeID(trade.id.bytes(in: arrival.text)) else { throw .wrong(field: "trade_id") }
         let scales = Scales(price: needed(trade.price), quantity: needed(trade.quantity))
         let place: Int
@@ -45,6 +47,7 @@ extension VenueFeed {
         }
         counters.trades += 1
         var flags = flags(eventNs: trade.eventNs)
+        if trade.isDerived { flags.insert(.synthetic) }
         if trade.isHistoric { flags.insert(.historic) }
         // A past trade that has a number closes the hole that it was lost in.
         if !trade.isHistoric || rules.tradesAreNumbered, isAfterLoss(trade, place) { flags.insert(.gapBefore) }
@@ -216,15 +219,15 @@ extension VenueFeed {
         return try old.widened(to: scales, most: limits.scaleMost)
     }
 
-    /// Makes sure that all trades, quotes and candles of a frame can be taken: it is refused as a whole or not at all.
+    /// Makes sure that all trades, quotes, candles and books of a frame can be taken: it is refused as a whole or not at all.
     func checkAll(
-        _ messages: [VenueMessage],
+        _ frame: borrowing VenueFrame,
         _ arrival: Arrival,
         _ instruments: InstrumentTable
     ) throws(FrameFault) {
         // The units that each instrument of the frame will have.
         var all: [(symbol: FrameValue, place: Int?, units: Scales)] = []
-        for message in messages {
+        for message in frame.messages {
             let (symbol, numbers): (FrameValue, Numbers)
             switch message {
             case .trade(let trade):
@@ -245,6 +248,14 @@ extension VenueFeed {
                 let scales = Scales(price: prices.map(needed).max() ?? 0, quantity: needed(candle.volume))
                 symbol = candle.symbol
                 numbers = Numbers(prices: prices, quantities: [candle.volume], scales: scales)
+            case .book(let book):
+                guard let levels = try checked(book, frame, arrival) else { continue }
+                symbol = book.symbol
+                numbers = Numbers(
+                    prices: levels.map(\.price).filter { $0 != .absent },
+                    quantities: levels.map(\.quantity).filter { $0 != .absent },
+                    scales: scales(of: levels.span)
+                )
             default:
                 continue
             }

@@ -205,6 +205,8 @@ public struct VenueFeed: Sendable {
         var receivedNs: Int64
         /// The instrument that was asked for, in the answer to a request.
         var rawSymbol: String?
+        /// What the message's instrument is, where its name does not tell.
+        var kind: Instrument.Kind?
     }
 
     private mutating func read(
@@ -225,7 +227,7 @@ public struct VenueFeed: Sendable {
                 counters.repeatedFrames += 1
                 return
             }
-            if frame.messages.count > 1 { try checkAll(frame.messages, arrival, instruments) }
+            if frame.messages.count > 1 { try checkWhole(frame, arrival, instruments, &actions, &sink) }
             for message in frame.messages {
                 try handle(message, frame, arrival, &instruments, &actions, &sink)
             }
@@ -257,6 +259,7 @@ public struct VenueFeed: Sendable {
                 followed[known].connection = arrival.connection
             }
         case .trading(let symbol, let isHalted):
+            if rules.haltsIntroduce { _ = try follow(symbol, scales: Scales(), arrival, &instruments, &sink) }
             handle(trading: symbol, isHalted: isHalted, arrival, &sink)
         case .units(let units):
             handle(units, arrival)
@@ -354,7 +357,7 @@ public struct VenueFeed: Sendable {
             id = listed
             told = told ?? Scales(price: instruments[id].priceScale, quantity: instruments[id].quantityScale)
         } else {
-            id = try infer(rawSymbol, scales, &instruments)
+            id = try infer(rawSymbol, arrival.kind, scales, &instruments)
         }
         var name = rawSymbol
         let place = name.withUTF8 { index.add(UnsafeRawBufferPointer($0)) }
@@ -369,6 +372,7 @@ public struct VenueFeed: Sendable {
 
     private func infer(
         _ rawSymbol: String,
+        _ kind: Instrument.Kind?,
         _ scales: Scales,
         _ instruments: inout InstrumentTable
     ) throws(FrameFault) -> InstrumentID {
@@ -382,7 +386,7 @@ public struct VenueFeed: Sendable {
                 venue: dialect.venue,
                 symbol: symbol,
                 rawSymbol: rawSymbol,
-                kind: name.kind,
+                kind: kind ?? name.kind,
                 priceScale: max(scales.price, min(least.price, limits.scaleMost)),
                 quantityScale: max(scales.quantity, min(least.quantity, limits.scaleMost))
             )

@@ -56,6 +56,8 @@ public struct VenueTrade: Sendable, BitwiseCopyable {
     public var sequence: UInt64
     /// From before the subscription.
     public var isHistoric: Bool
+    /// No exchange of anything but a value that the venue computed, such as an index's; its instrument is an index.
+    public var isDerived = false
 }
 
 public struct VenueQuote: Sendable, BitwiseCopyable {
@@ -89,7 +91,23 @@ public struct VenueBook: Sendable {
     public var depth: Int?
     /// Levels are known by ``VenueFrame/levelNames`` at the same places; a level of an update may have no price.
     public var areLevelsNamed = false
+    /// What the levels are: totals of prices, or what totals are made of.
+    public var keying = LevelKeying.price
+    /// The venue says itself that the book may be wrong.
+    public var isDoubtful = false
     public var eventNs: Int64 = 0
+}
+
+/// What a level of a book message stands for; all but prices are told by ``VenueFrame/levelNames`` at the same places.
+public enum LevelKeying: Sendable, BitwiseCopyable {
+    /// The total at a price.
+    case price
+    /// One of the entries that make up the total at a price, known by its name.
+    case entry
+    /// What goes from such an entry; the price is of no account.
+    case reduction
+    /// What stands at a place of its side, counted from the best; see ``PositionedLevel``.
+    case position
 }
 
 public struct VenueCandle: Sendable, BitwiseCopyable {

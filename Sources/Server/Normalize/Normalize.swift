@@ -15,6 +15,8 @@ package func normalize(
     complain: (String) -> Void
 ) throws(NormalizeError) -> NormalizeReport {
     if options.venue == ITCHFeed.venue { return try normalizeITCH(options, write: write, complain: complain) }
+    if options.venue == FIXNormalizer.venue { return try FIXNormalizer.run(options, write: write, complain: complain) }
+    if options.venue == DBNNormalizer.venue { return try DBNNormalizer.run(options, write: write, complain: complain) }
     guard let traffic = RecordedTraffic(venue: options.venue, endsWithFile: true) else {
         throw .unknownVenue(options.venue, known: NormalizeOptions.venues)
     }

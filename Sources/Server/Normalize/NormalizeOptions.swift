@@ -11,7 +11,7 @@ package struct NormalizeOptions: Sendable, Hashable {
         case status
     }
 
-    /// The venue's name as in Config: `kraken`.
+    /// The venue's name, one of ``venues``.
     package var venue: String
     /// The day of ITCH files, `2019-01-30`: their messages tell the time of day alone.
     package var sessionDate: String?
@@ -26,8 +26,9 @@ package struct NormalizeOptions: Sendable, Hashable {
     package var isStrict = false
     package var files: [String]
 
-    /// The venues whose recordings are understood.
-    package static let venues = RecordedTraffic.venues + [ITCHFeed.venue]
+    /// Those whose recordings can be normalized: all that can be connected to, and what comes in files of its own format.
+    package static let venues =
+        RecordedTraffic.venues + [ITCHFeed.venue, FIXNormalizer.venue, DBNNormalizer.venue]
 
     package init(venue: String = "", files: [String] = []) {
         self.venue = venue

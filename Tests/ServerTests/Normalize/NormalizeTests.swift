@@ -166,6 +166,77 @@ struct NormalizeTests {
         }
     }
 
+    @Test("reads a file of FIX messages, whose times of receiving are those of sending")
+    func fix() throws {
+        func message(_ body: String) -> String {
+            let head = "8=FIX.4.4|9=\(body.utf8.count)|" + body
+            let sum = String(head.replacing("|", with: "\u{1}").utf8.reduce(UInt8(0)) { $0 &+ $1 })
+            return head + "10=" + String(repeating: "0", count: 3 - sum.count) + sum + "|"
+        }
+        let messages = [
+            message("35=W|52=20240102-10:00:00.5|1181=1|55=A|268=2|269=0|270=1.5|271=2|269=1|270=1.6|271=1|"),
+            message("35=X|52=20240102-10:00:01|1181=2|268=1|279=0|269=2|55=A|270=1.55|271=0.25|1003=T|"),
+            message("35=X|52=20240102-10:00:01|1181=2|268=1|279=0|269=2|55=A|270=1.55|271=0.25|1003=T|"),
+            message("35=X|52=20240102-10:00:02|1181=3|268=1|279=0|269=0|55=A|270=x|271=1|"),
+        ]
+        let file = try temporaryFile(("noise" + messages.joined()).replacing("|", with: "\u{1}"))
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        var options = NormalizeOptions(venue: "fix", files: [file])
+        options.finalBooks = 5
+        let output = try run(options)
+        #expect(output.report.lines == 4)
+        #expect(output.report.badLines == 1)
+        #expect(output.complaints.first == "\(file):4: no number, or one too long, at offset 75")
+        #expect(
+            output.complaints.dropFirst() == [
+                "\(file): 5 bytes belong to no message", "4 messages, 1 bad, 1 repeated, 0 gaps, 7 rows",
+            ]
+        )
+        #expect(output.rows.map(\.type) == ["status", "book", "status", "status", "book", "trade", "book"])
+        #expect(output.rows.map(\.line) == [1, 1, 1, 2, 2, 2, 4])
+        #expect(output.rows[1].received_ns == 1_704_189_600_500_000_000)
+        #expect(output.rows[5].received_ns == 1_704_189_601_000_000_000)
+        #expect(output.rows[5].price == "1.55")
+        options.isStrict = true
+        #expect(try run(options).report.exitStatus == 1)
+        options.instrumentsPath = file
+        #expect(throws: NormalizeError.self) { try run(options) }
+        #expect(throws: NormalizeError.cannotRead(path: "/no/such")) {
+            try run(NormalizeOptions(venue: "fix", files: ["/no/such"]))
+        }
+    }
+
+    @Test("reads DBN files, stops at the first bad record when strict, and says what to do with packed ones")
+    func dbn() throws {
+        let fixtures = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appending(path: "Fixtures")
+        let good = fixtures.appending(path: "trades-ts-out.v1.dbn")
+        var options = NormalizeOptions(venue: "dbn", files: [good.path])
+        let output = try run(options)
+        #expect(output.rows.map(\.line) == [1, 1, 2, 3])
+        #expect(output.rows.dropFirst().map(\.price) == ["3720.25", "3720.5", "3720.5"])
+        #expect(output.complaints == ["3 records, 0 bad, 0 instruments defined, 4 rows"])
+        var bytes = try Data(contentsOf: good)
+        bytes[bytes.count - 2 * 56 + 1] = 0x7F
+        let bad = FileManager.default.temporaryDirectory.appending(path: "bad-\(UUID().uuidString).dbn")
+        defer { try? FileManager.default.removeItem(at: bad) }
+        try bytes.write(to: bad)
+        options.files = [bad.path]
+        let tolerant = try run(options)
+        #expect(tolerant.rows.count == 3 && tolerant.report.badLines == 1 && tolerant.report.exitStatus == 0)
+        #expect(tolerant.complaints.first == "\(bad.path):2: an unknown kind of message")
+        options.isStrict = true
+        let strict = try run(options)
+        #expect(strict.rows.count == 2 && strict.report.exitStatus == 1)
+        try Data([0x28, 0xB5, 0x2F, 0xFD, 0, 0, 0, 0]).write(to: bad)
+        do {
+            _ = try run(options)
+            Issue.record("nothing was said of the packing")
+        } catch let error as NormalizeError {
+            #expect(error.description.contains("zstd -d"))
+        }
+    }
+
     @Test(
         "gives the trades and books of the goldens, with a list of instruments and without",
         .enabled(if: Captures.arePresent, "the captures are not beside the package"),
