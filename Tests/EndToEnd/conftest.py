@@ -9,6 +9,9 @@ import pytest
 
 from hub import ROOT, Hub
 
+# Fixtures that several files use.
+from played_venues import authority, follow  # noqa: F401
+
 CAPTURES = ROOT.parent / "shared" / "captures"
 
 
