@@ -76,8 +76,10 @@ def test_garbage_is_counted_and_harms_nothing(follow: Callable[..., Stage], capt
 def test_two_connections_bring_every_trade_once_and_one_may_die_without_a_gap(
     follow: Callable[..., Stage], captures: Path, kind: str
 ) -> None:
-    # Kraken's trades have no names: of those only the leading line's count, and some may be lost with it.
-    recordings = [replace(one, speed=4) for one in SMALL if one.venue != "kraken"]
+    # Numbers that mean the same everywhere, and none at all. Where trades have no names (Kraken) only the leading line's
+    # count, and some may be lost with it.
+    venues = ("coinbase", "binance", "binance-usdm")
+    recordings = [replace(one, speed=4) for one in SMALL if one.venue in venues]
     stage = follow(kind, recordings, connections=2)
     trades = {name: rows for one in recordings for name, rows in golden_trades(captures, one).items()}
     books = {symbol: book for one in recordings for symbol, book in golden_books(captures, one).items()}
@@ -87,7 +89,7 @@ def test_two_connections_bring_every_trade_once_and_one_may_die_without_a_gap(
         for line in (1, 2)
     ]
     stage.listen(lambda: all(line in metrics(stage.hub) for line in complete), "all books on both connections")
-    heard = sum(map(len, stage.trades.values()))
+    heard = sum(len(stage.trades.get(name, [])) for name in trades)
     assert heard < sum(map(len, trades.values())), "nothing is left to be missed"
     for gate in stage.gates:
         gate.cut_first()

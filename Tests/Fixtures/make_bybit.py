@@ -20,6 +20,11 @@ PAIRS = {"BTCUSDT": ("63705.3", "0.1", "0.001"), "ETHUSDT": ("3120.55", "0.01", 
 NAMES = {"BTCUSDT": "BTC-USDT-PERP", "ETHUSDT": "ETH-USDT-PERP"}
 
 
+def frame(value: object) -> str:
+    """As the venue writes it: without spaces."""
+    return json.dumps(value, separators=(",", ":"))
+
+
 def text(number: Decimal) -> str:
     plain = format(number, "f")
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
@@ -42,18 +47,18 @@ def main() -> None:
         sides = {side: [[str(price), str(amount)] for price, amount in changes[side]] for side in ("b", "a")}
         data = {"s": symbol, **sides, "u": numbers[symbol], "seq": 9_000_000 + len(lines)}
         topic = f"orderbook.{DEPTH}.{symbol}"
-        write("R", json.dumps({"topic": topic, "type": type_, "ts": ms + 1, "data": data, "cts": ms}), ms)
+        write("R", frame({"topic": topic, "type": type_, "ts": ms + 1, "data": data, "cts": ms}), ms)
 
     def send_top(symbol: str, ms: int) -> None:
         book = books[symbol]
         best = {"b": max(book["b"]), "a": min(book["a"])}
         sides = {side: [[str(price), str(book[side][price])]] for side, price in best.items()}
         data = {"s": symbol, **sides, "u": 70_000_000 + len(lines), "seq": 9_000_000 + len(lines)}
-        write("R", json.dumps({"topic": f"orderbook.1.{symbol}", "ts": ms, "type": "snapshot", "data": data, "cts": ms}), ms)
+        write("R", frame({"topic": f"orderbook.1.{symbol}", "ts": ms, "type": "snapshot", "data": data, "cts": ms}), ms)
 
     write("C", "wss://stream.bybit.com/v5/public/linear")
     for topic in (f"orderbook.{DEPTH}", "publicTrade", "orderbook.1"):
-        write("S", json.dumps({"op": "subscribe", "args": [f"{topic}.{symbol}" for symbol in PAIRS]}))
+        write("S", frame({"op": "subscribe", "args": [f"{topic}.{symbol}" for symbol in PAIRS]}))
         write("R", '{"success":true,"ret_msg":"subscribe","conn_id":"made","req_id":"","op":"subscribe"}')
     for symbol, (best, tick, _) in PAIRS.items():
         bid, step = Decimal(best), Decimal(tick)
@@ -95,7 +100,7 @@ def main() -> None:
             side, price, amount = chance.choice(["Buy", "Sell"]), bid + step * chance.randint(0, 1), size(symbol)
             name = f"{chance.getrandbits(128):032x}"
             row = {"T": ms, "s": symbol, "S": side, "v": str(amount), "p": str(price), "i": name, "BT": False, "seq": turn}
-            write("R", json.dumps({"topic": f"publicTrade.{symbol}", "type": "snapshot", "ts": ms, "data": [row]}), ms)
+            write("R", frame({"topic": f"publicTrade.{symbol}", "type": "snapshot", "ts": ms, "data": [row]}), ms)
             trades.append(
                 {"l": len(lines), "recv_ns": ms * 1_000_000, "symbol": NAMES[symbol], "side": side.lower()}
                 | {"price": text(price), "qty": text(amount), "ts_us": ms * 1_000, "id": name}
