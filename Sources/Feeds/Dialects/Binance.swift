@@ -32,6 +32,8 @@ public struct BinanceDialect: VenueDialect {
         // A request for 1,000 levels weighs 50 of 6,000 a minute (spot) or 20 of 2,400 (futures).
         rules.snapshotEveryNs = 600_000_000
         rules.connectionLifeNs = 86_000_000_000_000
+        // The numbers of updates are the instrument's, also in the answer to a request.
+        rules.numbersAreShared = true
         self.rules = rules
     }
 

@@ -24,7 +24,6 @@ public struct BybitDialect: VenueDialect {
         var rules = VenueRules(book: .inStreamContiguous, silenceMostNs: 30_000_000_000)
         rules.pingEveryNs = 20_000_000_000
         rules.pingText = "{\"op\":\"ping\"}"
-        rules.numbersAreShared = true
         // The instrument of a candle stands in the topic alone.
         rules.namesAreBare = true
         self.rules = rules

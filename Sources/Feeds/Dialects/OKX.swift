@@ -14,7 +14,6 @@ public struct OKXDialect: VenueDialect {
         rules.pingEveryNs = 15_000_000_000
         rules.pingText = "ping"
         rules.checksumMethod = .twentyFiveLevels
-        rules.numbersAreShared = true
         // Three requests a second are allowed.
         rules.sendEveryNs = 350_000_000
         self.rules = rules
