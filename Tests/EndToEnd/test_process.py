@@ -417,9 +417,11 @@ def test_a_hub_whose_only_source_fails_is_alive_and_not_ready(start_hub: StartHu
     hub = start_hub(
         {"sources.synthetic.enabled": False, "sources.capture.venue": "kraken", "sources.capture.files": broken}
     )
-    wait_for(lambda: get(hub.admin_url + "/readyz")[0] == 503, "not ready")
-    text = get(hub.admin_url + "/readyz")[2].decode()
-    assert "[-] sources" in text and "source capture kraken: failed" in text
+    def says(what: str) -> bool:
+        return what in get(hub.admin_url + "/readyz")[2].decode()
+
+    wait_for(lambda: says("source capture kraken: failed"), "the source said to have failed")
+    assert get(hub.admin_url + "/readyz")[0] == 503 and says("[-] sources")
     assert get(hub.admin_url + "/livez")[0] == 200
 
 
