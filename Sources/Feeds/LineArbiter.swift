@@ -38,7 +38,14 @@ public struct LineArbiter: Sendable {
         private var (a, b, c, d) = (0, 0, 0, 0)
 
         public subscript(line: Int) -> Int {
-            get { [a, b, c, d][line] }
+            get {
+                switch line {
+                case 0: a
+                case 1: b
+                case 2: c
+                default: d
+                }
+            }
             set {
                 switch line {
                 case 0: a = newValue
