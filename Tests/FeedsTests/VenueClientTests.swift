@@ -87,6 +87,24 @@ struct VenueClientTests {
         #expect(bench.handle(.connected) == [])
     }
 
+    @Test("asks Binance for what does not fit into the address by frames", arguments: [1, 25, 26, 100, 300])
+    func longAddress(count: Int) {
+        let dialect = BinanceDialect(market: .perpetual)
+        let symbols = (0..<count).map { "INSTRUMENT\(1_000 + $0)USDT" }
+        let subscription = VenueSubscription(rawSymbols: symbols, channels: [.trades, .book])
+        let head = "wss://fstream.binance.com/stream?streams="
+        let url = dialect.url(for: subscription)
+        #expect(url.hasPrefix(head) && url.utf8.count <= head.utf8.count + 1_500)
+        let frames = dialect.subscribeFrames(for: subscription)
+        let asked = frames.flatMap { frame -> [String] in
+            #expect(frame.hasPrefix("{\"method\":\"SUBSCRIBE\",\"params\":[\"instrument"))
+            return frame.split(separator: "\"").map(String.init).filter { $0.contains("@") }
+        }
+        #expect(frames.allSatisfy { $0.utf8.count <= 4_096 })
+        let all = url.dropFirst(head.count).split(separator: "/").map(String.init) + asked
+        #expect(all == ["@aggTrade", "@depth@100ms"].flatMap { end in symbols.map { $0.lowercased() + end } })
+    }
+
     @Test(
         "asks for further channels in the venue's own words",
         arguments: [

@@ -31,6 +31,8 @@ public struct BinanceDialect: VenueDialect {
         )
         // A request for 1,000 levels weighs 50 of 6,000 a minute (spot) or 20 of 2,400 (futures).
         rules.snapshotEveryNs = 600_000_000
+        // At most 5 messages a second (spot) or 10 (futures), pongs among them.
+        rules.sendEveryNs = 350_000_000
         rules.connectionLifeNs = 86_000_000_000_000
         // The numbers of updates are the instrument's, also in the answer to a request.
         rules.numbersAreShared = true
@@ -304,16 +306,38 @@ public struct BinanceDialect: VenueDialect {
 
     // MARK: What we send
 
+    /// Bytes of streams in the address; further ones are subscribed to by frames.
+    ///
+    /// libwebsockets cuts a request line at 2,048 bytes.
+    static let addressBytesMost = 1_500
+    /// Streams in one frame.
+    static let streamsMost = 50
+
     public func url(for subscription: VenueSubscription) -> String {
-        let suffixes = subscription.channels.map(suffix) + subscription.ownChannels.map { "@" + $0 }
-        let streams = suffixes.flatMap { suffix in subscription.rawSymbols.map { $0.lowercased() + suffix } }
         let base =
             switch market {
             case .spot: "wss://stream.binance.com:9443"
             case .perpetual: "wss://fstream.binance.com"
             case .coinMargined: "wss://dstream.binance.com"
             }
-        return base + "/stream?streams=" + streams.joined(separator: "/")
+        let streams = streams(for: subscription)
+        return base + "/stream?streams=" + streams[..<countInAddress(streams)].joined(separator: "/")
+    }
+
+    private func streams(for subscription: VenueSubscription) -> [String] {
+        let suffixes = subscription.channels.map(suffix) + subscription.ownChannels.map { "@" + $0 }
+        return suffixes.flatMap { suffix in subscription.rawSymbols.map { $0.lowercased() + suffix } }
+    }
+
+    /// How many of the streams stand in the address: one at least, because the venue wants that.
+    private func countInAddress(_ streams: [String]) -> Int {
+        var (count, bytes) = (0, 0)
+        for stream in streams {
+            bytes += stream.utf8.count + 1
+            guard count == 0 || bytes <= Self.addressBytesMost else { break }
+            count += 1
+        }
+        return count
     }
 
     private func suffix(_ channel: VenueChannel) -> String {
@@ -325,5 +349,11 @@ public struct BinanceDialect: VenueDialect {
         }
     }
 
-    public func subscribeFrames(for subscription: VenueSubscription) -> [String] { [] }
+    public func subscribeFrames(for subscription: VenueSubscription) -> [String] {
+        let streams = streams(for: subscription)
+        return stride(from: countInAddress(streams), to: streams.count, by: Self.streamsMost).map { first in
+            let names = quotedList(Array(streams[first..<min(first + Self.streamsMost, streams.count)]))
+            return "{\"method\":\"SUBSCRIBE\",\"params\":\(names),\"id\":\(first)}"
+        }
+    }
 }
