@@ -33,6 +33,8 @@ final class VenueLine: WebSocketClientHandler {
     /// How often a lookup under way is looked at.
     private static let lookupPauseNs: UInt64 = 5_000_000
     private var random = SystemRandomNumberGenerator()
+    /// For the next event that wants it.
+    private var chance = UInt64.random(in: 0...UInt64.max)
     private var counted = VenueFeed.Counters()
     private var budget = FaultBudget()
     /// A venue that was cut off is left alone for so long.
@@ -178,8 +180,10 @@ final class VenueLine: WebSocketClientHandler {
         guard let feedLoop else { return }
         var effects: [VenueClient.Effect] = []
         source.withGate { gate in
-            client.handle(event, atNs: HubClock.monotonicNs, random: random.next(), gate: &gate, into: &effects)
+            client.handle(event, atNs: HubClock.monotonicNs, random: chance, gate: &gate, into: &effects)
         }
+        // A system call, and most frames do nothing that chance has a part in.
+        if !effects.isEmpty { chance = random.next() }
         for effect in effects { perform(effect, on: feedLoop) }
     }
 
