@@ -72,7 +72,9 @@ public struct VenueGate: Sendable {
 
     /// A connection or request failed.
     ///
-    /// - Parameter retryAfterNs: how long the venue wants to be left alone, where it says so.
+    /// - Parameters:
+    ///   - now: when, in nanoseconds of a clock that never goes back.
+    ///   - retryAfterNs: how long the venue wants to be left alone, where it says so.
     public mutating func failed(atNs now: Int64, retryAfterNs: Int64? = nil) {
         failures += 1
         if let retryAfterNs { return open(untilNs: now + min(max(retryAfterNs, 1), 4 * limits.openMostNs)) }
