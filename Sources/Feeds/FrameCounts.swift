@@ -27,9 +27,14 @@ struct FrameCounts: Sendable {
     mutating func take(_ number: UInt64, of name: UnsafeRawBufferPointer, on connection: UInt32) -> Place {
         current = counts.firstIndex { $0.connection == connection && $0.name.elementsEqual(name) }
         guard let index = current else {
-            guard counts.count < Self.countsMost else { return .isNext }
-            current = counts.count
-            counts.append(Count(connection: connection, name: Array(name), last: number))
+            let count = Count(connection: connection, name: Array(name), last: number)
+            if counts.count < Self.countsMost {
+                current = counts.count
+                counts.append(count)
+            } else if let gone = counts.firstIndex(where: { $0.isLost }) {
+                current = gone
+                counts[gone] = count
+            }
             return .isNext
         }
         guard !counts[index].isLost else {
@@ -42,6 +47,9 @@ struct FrameCounts: Sendable {
         counts[index].last = number
         return number == last &+ 1 ? .isNext : .isBehindGap
     }
+
+    /// The frame has no number.
+    mutating func takeNone() { current = nil }
 
     /// The connection is gone: its next one counts anew.
     mutating func forget(_ connection: UInt32) {

@@ -17,8 +17,8 @@ public struct LineArbiter: Sendable {
         case pass
         /// Another line brought it, or the line's word does not count now.
         case drop
-        /// Not to be passed on: another line leads from now on. Its book, as a snapshot, comes next unless `isSeamless`.
-        case takeOver(by: Int, isSeamless: Bool)
+        /// Not to be passed on: another line leads from now on, and its book comes next, as a snapshot.
+        case takeOver(by: Int)
     }
 
     /// What was seen since the start.
@@ -62,13 +62,8 @@ public struct LineArbiter: Sendable {
         /// The number of the last change in the line's book.
         var reached: UInt64 = 0
 
-        /// Whether its book can be served.
-        var hasBook: Bool {
-            switch status?.state {
-            case .live, .stale, .halted: true
-            default: false
-            }
-        }
+        /// Whether its book can be served: a snapshot came and nothing ended it since.
+        var hasBook = false
         var isConnected: Bool { status.map { $0.state != .disconnected } ?? false }
     }
 
@@ -79,10 +74,17 @@ public struct LineArbiter: Sendable {
         /// The number of the last change passed on.
         var passed: UInt64 = 0
         var recent = RecentTrades()
+        /// Whether a book was ever passed on; without one only the connection counts.
+        var hasHadBook = false
 
         /// A line whose book can be served, other than `line`.
         func standby(besides line: Int) -> Int? {
             (0..<LineArbiter.linesMost).first { $0 != line && lines[$0].hasBook }
+        }
+
+        /// A line that is connected, other than `line`.
+        func connected(besides line: Int) -> Int? {
+            (0..<LineArbiter.linesMost).first { $0 != line && lines[$0].isConnected }
         }
     }
 
@@ -105,7 +107,8 @@ public struct LineArbiter: Sendable {
 
     /// Judges an event of a line.
     ///
-    /// A trade's mark of a loss is taken off where another line was there all the time.
+    /// A trade's mark of a loss is taken off where another line was there all the time, and a status says how the line that
+    /// leads now stands.
     public mutating func judge(_ event: inout MarketEvent, from line: Int) -> Verdict {
         let index = event.instrument.index
         while followed.count <= index { followed.append(Followed()) }
@@ -113,7 +116,7 @@ public struct LineArbiter: Sendable {
         case .trade(let trade): return judge(trade, &event.flags, index, line)
         case .bookSnapshot: return judge(snapshot: event.venueSequence, index, line)
         case .bookDelta: return judge(delta: event.venueSequence, index, line)
-        case .status(let status): return judge(status, index, line)
+        case .status(let status): return judge(status, &event, index, line)
         default: return followed[index].leader ?? line == line ? .pass : .drop
         }
     }
@@ -122,7 +125,8 @@ public struct LineArbiter: Sendable {
     public mutating func end(_ line: Int) {
         for index in followed.indices {
             followed[index].lines[line] = Line()
-            if followed[index].leader == line { followed[index].leader = nil }
+            guard followed[index].leader == line else { continue }
+            followed[index].leader = followed[index].standby(besides: line) ?? followed[index].connected(besides: line)
         }
     }
 
@@ -147,8 +151,10 @@ public struct LineArbiter: Sendable {
 
     private mutating func judge(snapshot number: UInt64, _ index: Int, _ line: Int) -> Verdict {
         followed[index].lines[line].reached = number
+        followed[index].lines[line].hasBook = true
         if let leader = followed[index].leader, leader != line, followed[index].lines[leader].hasBook { return .drop }
         followed[index].leader = line
+        followed[index].hasHadBook = true
         followed[index].passed = number
         return .pass
     }
@@ -172,15 +178,38 @@ public struct LineArbiter: Sendable {
         return .pass
     }
 
-    private mutating func judge(_ status: MarketStatus, _ index: Int, _ line: Int) -> Verdict {
+    private mutating func judge(
+        _ status: MarketStatus,
+        _ event: inout MarketEvent,
+        _ index: Int,
+        _ line: Int
+    ) -> Verdict {
         followed[index].lines[line].status = status
-        if status.reason == .unitsChanged { return .pass }
+        switch status.state {
+        case .disconnected, .connected, .resyncing: followed[index].lines[line].hasBook = false
+        case .live, .stale, .halted: break
+        }
+        if status.reason == .unitsChanged {
+            // Of the state, the leader's word counts.
+            if let leader = followed[index].leader, let its = followed[index].lines[leader].status {
+                event.payload = .status(MarketStatus(its.state, .unitsChanged))
+            }
+            return .pass
+        }
         guard let leader = followed[index].leader, leader != line else {
-            guard !followed[index].lines[line].hasBook, let other = followed[index].standby(besides: line) else {
-                followed[index].leader = line
+            if !followed[index].lines[line].hasBook, let other = followed[index].standby(besides: line) {
+                return takeOver(by: other, index)
+            }
+            followed[index].leader = line
+            guard status.state == .disconnected, let other = followed[index].connected(besides: line) else {
                 return .pass
             }
-            return takeOver(by: other, index)
+            followed[index].leader = other
+            // Trades and quotes go on; a book that clients had is lost all the same until the other's is complete.
+            if !followed[index].hasHadBook, let its = followed[index].lines[other].status {
+                event.payload = .status(its)
+            }
+            return .pass
         }
         guard !followed[index].lines[leader].hasBook else { return .drop }
         // The leader has no book: whoever has one leads, and of two without, the leader speaks.
@@ -192,12 +221,8 @@ public struct LineArbiter: Sendable {
     private mutating func takeOver(by line: Int, _ index: Int) -> Verdict {
         counters.takeovers += 1
         followed[index].leader = line
-        let reached = followed[index].lines[line].reached
-        // A line that is behind goes on where the other stopped as soon as it comes there.
-        if numbersAreShared, reached > 0, reached <= followed[index].passed {
-            return .takeOver(by: line, isSeamless: true)
-        }
-        followed[index].passed = reached
-        return .takeOver(by: line, isSeamless: false)
+        // Its whole book, though it may be a little behind: what is served is then a book that the line has.
+        followed[index].passed = followed[index].lines[line].reached
+        return .takeOver(by: line)
     }
 }

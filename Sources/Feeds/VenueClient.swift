@@ -192,7 +192,7 @@ public struct VenueClient: Sendable {
         guard !isSteady, now - connectedNs >= limits.steadyNs else { return }
         isSteady = true
         losses = 0
-        gate.succeeded()
+        gate.succeeded(atNs: now)
     }
 
     private mutating func lose(

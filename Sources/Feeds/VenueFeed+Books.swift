@@ -142,6 +142,7 @@ extension VenueFeed {
         followed[place].heardNs = arrival.receivedNs
         followed[place].isStale = false
         if !rules.book.isRequested { followed[place].connection = arrival.connection }
+        followed[place].count = counts.current
         var flags = flags(eventNs: message.eventNs)
         if wasResyncing { flags.insert(.gapBefore) }
         if message.isDoubtful { flags.insert(.maybeBadBook) }

@@ -46,6 +46,8 @@ extension VenueFeed {
             return
         }
         counters.trades += 1
+        if counts.current != nil { followed[place].count = counts.current }
+        if followed[place].state == .empty { followed[place].connection = arrival.connection }
         var flags = flags(eventNs: trade.eventNs)
         if trade.isDerived { flags.insert(.synthetic) }
         if trade.isHistoric { flags.insert(.historic) }
@@ -313,6 +315,13 @@ extension VenueFeed {
         sink.learn(instruments[old.id])
         sendStatus(MarketStatus(followed[place].status.state, .unitsChanged), place, atNs: arrival.receivedNs, &sink)
         guard old.state == .live else { return }
-        sendSnapshot(place, flags(eventNs: eventNs), eventNs: eventNs, receivedNs: arrival.receivedNs, &sink)
+        sendSnapshot(
+            place,
+            flags(eventNs: eventNs),
+            eventNs: eventNs,
+            receivedNs: arrival.receivedNs,
+            sequence: followed[place].lastID,
+            &sink
+        )
     }
 }

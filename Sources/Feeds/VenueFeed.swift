@@ -74,7 +74,7 @@ public struct VenueFeed: Sendable {
     private var frame = VenueFrame()
     private var index = SymbolIndex()
     private var placeByID: [InstrumentID: Int] = [:]
-    private var counts = FrameCounts()
+    var counts = FrameCounts()
     /// What the venue told of units, by its names; at most ``Limits/instrumentsMost``, those beyond count as not told.
     private var toldUnits: [String: Scales] = [:]
 
@@ -282,7 +282,10 @@ public struct VenueFeed: Sendable {
         _ actions: inout [FeedAction],
         _ sink: inout some MarketEventSink
     ) -> Bool {
-        guard let number = frame.number else { return true }
+        guard let number = frame.number else {
+            counts.takeNone()
+            return true
+        }
         let name = frame.numbered.bytes(in: arrival.text)
         switch counts.take(number, of: name, on: arrival.connection) {
         case .isNext: return true
@@ -292,8 +295,12 @@ public struct VenueFeed: Sendable {
             for place in followed.indices
             where followed[place].connection == arrival.connection && followed[place].count == counts.current {
                 followed[place].hasMissedTrades = true
-                guard followed[place].state == .live else { continue }
-                resync(place, .gap, atNs: arrival.receivedNs, &actions, &sink)
+                switch followed[place].state {
+                case .live: resync(place, .gap, atNs: arrival.receivedNs, &actions, &sink)
+                // What was lost may be the snapshot that it waits for.
+                case .resyncing(let reason): demandSnapshot(place, reason, &actions)
+                case .empty, .snapshotting: continue
+                }
             }
             return true
         }

@@ -64,8 +64,11 @@ public struct VenueGate: Sendable {
     }
 
     /// A connection stayed up, or a request was answered as wanted.
-    public mutating func succeeded() {
+    ///
+    /// A pause that the venue asked for goes on.
+    public mutating func succeeded(atNs now: Int64) {
         failures = 0
+        if case .open(let untilNs) = breaker, now < untilNs { return }
         openingsInARow = 0
         breaker = .closed
     }

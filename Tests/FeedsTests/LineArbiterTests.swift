@@ -52,6 +52,25 @@ private struct Bench {
         judge(.status(MarketStatus(state, reason)), line).0
     }
 
+    /// The verdict on a status, and what it says when it passes.
+    mutating func told(
+        _ state: MarketStatus.State,
+        _ line: Int,
+        _ reason: MarketStatus.Reason
+    ) -> (
+        LineArbiter.Verdict, MarketStatus?
+    ) {
+        var event = MarketEvent(
+            instrument: Self.instrument,
+            eventNs: 0,
+            receivedNs: 1,
+            payload: .status(MarketStatus(state, reason))
+        )
+        let verdict = arbiter.judge(&event, from: line)
+        guard case .status(let status) = event.payload else { return (verdict, nil) }
+        return (verdict, status)
+    }
+
     mutating func goLive(_ number: UInt64, _ line: Int) {
         _ = status(.connected, line, .started)
         _ = snapshot(number, line)
@@ -116,16 +135,61 @@ struct LineArbiterTests {
         #expect(bench.delta(116, 1) == .pass)
     }
 
-    @Test("a dying leader is followed without a seam where numbers are shared, and nobody hears of the loss")
-    func seamless() {
+    @Test("a dying leader is followed by the other's whole book, and nobody hears of the loss")
+    func takesOver() {
         var bench = Bench(numbersAreShared: true)
         bench.goLive(100, 0)
         bench.goLive(100, 1)
         #expect(bench.delta(102, 0) == .pass)
-        #expect(bench.status(.disconnected, 0, .connectionLost) == .takeOver(by: 1, isSeamless: true))
-        #expect(bench.delta(101, 1) == .drop)
+        #expect(bench.status(.disconnected, 0, .connectionLost) == .takeOver(by: 1))
+        // Its book is at 100, which is told next; it goes on from there.
+        #expect(bench.delta(101, 1) == .pass)
         #expect(bench.delta(104, 1) == .pass)
         #expect(bench.arbiter.counters.takeovers == 1)
+    }
+
+    @Test("where no books are followed, the connection that is left speaks, and nobody hears of the loss")
+    func withoutBooks() throws {
+        var bench = Bench(numbersAreShared: true)
+        #expect(bench.status(.connected, 0, .started) == .pass)
+        #expect(bench.status(.connected, 1, .started) == .drop)
+        #expect(try bench.trade("", 1).0 == .drop)
+        let (verdict, status) = bench.told(.disconnected, 0, .connectionLost)
+        #expect(verdict == .pass)
+        #expect(status == MarketStatus(.connected, .started))
+        #expect(try bench.trade("", 1).0 == .pass)
+    }
+
+    @Test("when a line ends that led, another leads; its trades do not pass twice")
+    func ends() throws {
+        var bench = Bench(numbersAreShared: false)
+        bench.goLive(0, 0)
+        bench.goLive(0, 1)
+        bench.goLive(0, 2)
+        bench.arbiter.end(0)
+        #expect(bench.arbiter.leader(of: Bench.instrument) == 1)
+        #expect(try bench.trade("", 1).0 == .pass)
+        #expect(try bench.trade("", 2).0 == .drop)
+    }
+
+    @Test("a change of units says how the leading line stands, whoever met it")
+    func units() {
+        var bench = Bench(numbersAreShared: true)
+        bench.goLive(100, 0)
+        _ = bench.status(.connected, 1, .started)
+        let (verdict, status) = bench.told(.connected, 1, .unitsChanged)
+        #expect(verdict == .pass)
+        #expect(status == MarketStatus(.live, .unitsChanged))
+    }
+
+    @Test("a halt that is told before the book is no book to take over with")
+    func haltedWithoutBook() {
+        var bench = Bench(numbersAreShared: true)
+        bench.goLive(100, 0)
+        _ = bench.status(.connected, 1, .started)
+        _ = bench.status(.halted, 1, .venueRequest)
+        #expect(!bench.arbiter.hasBook(1, of: Bench.instrument))
+        #expect(bench.status(.disconnected, 0, .connectionLost) == .pass)
     }
 
     @Test("where numbers are no help the other line's whole book takes over")
@@ -135,13 +199,13 @@ struct LineArbiterTests {
         bench.goLive(0, 1)
         #expect(bench.delta(0, 1) == .drop)
         #expect(bench.delta(0, 0) == .pass)
-        #expect(bench.status(.resyncing, 0, .checksum) == .takeOver(by: 1, isSeamless: false))
+        #expect(bench.status(.resyncing, 0, .checksum) == .takeOver(by: 1))
         #expect(bench.delta(0, 1) == .pass)
         // The old leader comes back and waits.
         #expect(bench.snapshot(0, 0) == .drop)
         #expect(bench.status(.live, 0) == .drop)
         #expect(bench.delta(0, 0) == .drop)
-        #expect(bench.status(.disconnected, 1, .silence) == .takeOver(by: 0, isSeamless: false))
+        #expect(bench.status(.disconnected, 1, .silence) == .takeOver(by: 0))
     }
 
     @Test("without another book the loss is told, and whoever is whole first leads")
@@ -189,7 +253,7 @@ struct LineArbiterTests {
                 if Int.random(in: 0..<40, using: &random) == 0 {
                     reached[line] = nil
                     let verdict = bench.status(.disconnected, line, .connectionLost)
-                    if case .takeOver(let other, false) = verdict, let at = reached[other] {
+                    if case .takeOver(let other) = verdict, let at = reached[other] {
                         heard = books[at]
                     } else if verdict == .pass {
                         isServed = false

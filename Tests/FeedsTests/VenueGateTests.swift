@@ -19,7 +19,7 @@ struct VenueGateTests {
         gate.failed(atNs: 61 * second)
         #expect(gate.breaker == .open(untilNs: 181 * second))
         #expect(gate.admitConnect(atNs: 181 * second) == nil)
-        gate.succeeded()
+        gate.succeeded(atNs: 181 * second)
         #expect(gate.breaker == .closed)
         #expect(gate.admitConnect(atNs: 182 * second) == nil)
         #expect(gate.openings == 2)
@@ -55,6 +55,9 @@ struct VenueGateTests {
         var gate = VenueGate()
         gate.failed(atNs: 0, retryAfterNs: 120 * second)
         gate.failed(atNs: 0, retryAfterNs: 30 * second)
+        #expect(gate.admitFetch(atNs: 119 * second) == 120 * second)
+        // A connection that stays meanwhile does not end it.
+        gate.succeeded(atNs: 60 * second)
         #expect(gate.admitFetch(atNs: 119 * second) == 120 * second)
         #expect(gate.admitFetch(atNs: 120 * second) == nil)
     }

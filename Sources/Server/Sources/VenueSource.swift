@@ -165,7 +165,7 @@ package final class VenueSource: MarketSource {
         switch arbiter.judge(&event, from: line) {
         case .pass: feedLoop.publisher.receive(event, levels: levels)
         case .drop: break
-        case .takeOver(let other, let isSeamless): if !isSeamless { takeovers.append((event.instrument, other)) }
+        case .takeOver(let other): takeovers.append((event.instrument, other))
         }
     }
 
@@ -186,8 +186,8 @@ package final class VenueSource: MarketSource {
         (renewedUnits, takeovers) = ([], [])
         for instrument in instruments {
             for other in lines where other?.number != line { other?.adopt(instrument, on: feedLoop) }
-            // Clients have heard of new units, and need the book in them from whoever leads.
-            if let leader = arbiter.leader(of: instrument.id), leader != line {
+            // Clients have heard of new units, and need the book in them from whoever leads now; a single line has told it.
+            if let leader = arbiter.leader(of: instrument.id), lines.count(where: { $0 != nil }) > 1 {
                 lines[leader]?.restate(instrument.id, on: feedLoop)
             }
         }
