@@ -194,7 +194,8 @@ public struct VenueFeed: Sendable {
         followed[place].quantityScale = units.quantity
         if fits { followed[place].book = book }
         guard !fits, followed[place].state == .live else { return }
-        resync(place, .unitsChanged, atNs: now, &actions, &sink)
+        // Not for the units, of which clients have heard already.
+        resync(place, .gap, atNs: now, &actions, &sink)
     }
 
     // MARK: Frames
