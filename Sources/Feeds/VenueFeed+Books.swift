@@ -282,7 +282,7 @@ extension VenueFeed {
             counters.unusedUpdates += 1
             return
         }
-        switch continuity(of: message, after: followed[place]) {
+        switch continuity(of: message, place) {
         case .follows: break
         case .isKnown:
             counters.repeatedUpdates += 1
@@ -322,8 +322,9 @@ extension VenueFeed {
         watchCrossing(place, top, atNs: arrival.receivedNs, &actions, &sink)
     }
 
-    private func continuity(of message: VenueBook, after known: borrowing FeedInstrument) -> Continuity {
-        let (last, isFirst) = (known.lastID, known.awaitsFirst)
+    // By its place: an instrument given by value is copied, a dozen counted references with it.
+    private func continuity(of message: VenueBook, _ place: Int) -> Continuity {
+        let (last, isFirst) = (followed[place].lastID, followed[place].awaitsFirst)
         switch rules.book {
         case .inStream: return .follows
         case .inStreamContiguous:
@@ -333,7 +334,7 @@ extension VenueFeed {
             if message.lastID == 0, message.previousID == 0 { return .follows }
             if message.previousID == last { return .follows }
             // Numbers that begin anew are told by one message: who missed it knows by the time that this is no old one.
-            return message.lastID <= last && message.eventNs <= known.lastEventNs ? .isKnown : .isGap
+            return message.lastID <= last && message.eventNs <= followed[place].lastEventNs ? .isKnown : .isGap
         case .requestedThenNewer:
             return message.lastID < last || (isFirst && message.lastID == last) ? .isKnown : .follows
         case .requestedThenContiguous:
