@@ -31,11 +31,11 @@ extension LineFeedSyntax {
 
     func status() throws(LineFeedError) -> MarketStatus {
         let state = try text(.state) { name in
-            MarketStatus.State.allCases.first { Self.equals(name, Self.name(of: $0)) }
+            MarketStatus.State.allCases.first { name.elementsEqual($0.name.utf8) }
         }
         guard let state else { throw .missing(.state) }
         let reason = try text(.reason) { name in
-            MarketStatus.Reason.allCases.first { Self.equals(name, Self.name(of: $0)) }
+            MarketStatus.Reason.allCases.first { name.elementsEqual($0.name.utf8) }
         }
         return MarketStatus(state, reason ?? .none)
     }
@@ -64,7 +64,7 @@ extension LineFeedSyntax {
 
     func instrumentKind() throws(LineFeedError) -> Instrument.Kind? {
         try text(.instrumentKind) { name in
-            Instrument.Kind.allCases.first { Self.equals(name, Self.name(of: $0)) }
+            Instrument.Kind.allCases.first { name.elementsEqual($0.name.utf8) }
         }
     }
 
@@ -84,46 +84,6 @@ extension LineFeedSyntax {
                 (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
                     || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "-")
             }
-    }
-
-    // MARK: Words, which the writer of the JSON form uses too
-
-    static func name(of state: MarketStatus.State) -> StaticString {
-        switch state {
-        case .disconnected: "disconnected"
-        case .connected: "connected"
-        case .live: "live"
-        case .resyncing: "resyncing"
-        case .stale: "stale"
-        case .halted: "halted"
-        }
-    }
-
-    static func name(of reason: MarketStatus.Reason) -> StaticString {
-        switch reason {
-        case .none: "none"
-        case .started: "started"
-        case .gap: "gap"
-        case .checksum: "checksum"
-        case .crossed: "crossed"
-        case .silence: "silence"
-        case .connectionLost: "connection_lost"
-        case .venueRequest: "venue_request"
-        case .bufferOverflow: "buffer_overflow"
-        case .ringOverflow: "ring_overflow"
-        case .unitsChanged: "units_changed"
-        case .replayEnded: "replay_ended"
-        }
-    }
-
-    static func name(of kind: Instrument.Kind) -> StaticString {
-        switch kind {
-        case .spot: "spot"
-        case .perpetual: "perpetual"
-        case .future: "future"
-        case .option: "option"
-        case .index: "index"
-        }
     }
 }
 

@@ -30,17 +30,9 @@ extension JSONScanner {
             year >= 1970, year <= 2261, month >= 1, month <= 12, day >= 1, day <= 31, hour < 24, minute < 60,
             second <= 60
         else { throw .badTime(offset: value.start) }
-        let seconds = days(year, month, day) &* 86_400 &+ hour &* 3_600 &+ minute &* 60 &+ second
+        let days = Int64(CalendarDate.days(Int(year), Int(month), Int(day)))
+        let seconds = days &* 86_400 &+ hour &* 3_600 &+ minute &* 60 &+ second
         return seconds &* 1_000_000_000 &+ fraction &* powerOfTen(UInt8(truncatingIfNeeded: 9 - max(decimals, 0)))
-    }
-
-    /// Days from 1970-01-01 to a date of the Gregorian calendar, counting years from March so that the leap day comes last.
-    private static func days(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64 {
-        let shifted = month <= 2 ? year - 1 : year
-        let yearOfEra = shifted % 400
-        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
-        let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
-        return shifted / 400 * 146_097 + dayOfEra - 719_468
     }
 
     /// Reads whole milliseconds since 1970 as nanoseconds.

@@ -17,6 +17,17 @@ public struct Instrument: Hashable, Sendable {
         case future = 3
         case option = 4
         case index = 5
+
+        /// As clients and feeds of one's own write it.
+        public var name: String {
+            switch self {
+            case .spot: "spot"
+            case .perpetual: "perpetual"
+            case .future: "future"
+            case .option: "option"
+            case .index: "index"
+            }
+        }
     }
 
     public var id: InstrumentID

@@ -94,7 +94,7 @@ extension LegacyCodec {
         out.append(#","rawSymbol":"#)
         out.append(json: instrument.rawSymbol)
         out.append(#","kind":"#)
-        out.append(json: instrument.kind.wireName)
+        out.append(json: instrument.kind.name)
         out.append(#","priceScale":"#)
         out.append(decimal: UInt64(instrument.priceScale))
         out.append(#","quantityScale":"#)
@@ -125,18 +125,5 @@ extension LegacyCodec {
         out.append(#","expiry":""#)
         out.append(timeNs: terms.expiryNs)
         out.append("\"")
-    }
-}
-
-extension Instrument.Kind {
-    /// As JSON clients read it.
-    var wireName: String {
-        switch self {
-        case .spot: "spot"
-        case .perpetual: "perpetual"
-        case .future: "future"
-        case .option: "option"
-        case .index: "index"
-        }
     }
 }

@@ -97,7 +97,7 @@ public struct FeedWriter: Sendable {
             text(",\"name\":", instrument.symbol)
             text(",\"venue\":", instrument.venue)
             text(",\"raw_symbol\":", instrument.rawSymbol)
-            text(",\"kind\":", "\(LineFeedSyntax.name(of: instrument.kind))")
+            text(",\"kind\":", instrument.kind.name)
             number(",\"price_scale\":", UInt64(instrument.priceScale))
             number(",\"quantity_scale\":", UInt64(instrument.quantityScale))
             endLine()

@@ -42,8 +42,8 @@ extension FeedWriter {
             }
             if !quote.ask.quantity.isZero { amount(",\"ask\":", ",\"ask_quantity\":", quote.ask, instrument) }
         case .status(let status):
-            text(",\"state\":", "\(LineFeedSyntax.name(of: status.state))")
-            text(",\"reason\":", "\(LineFeedSyntax.name(of: status.reason))")
+            text(",\"state\":", status.state.name)
+            text(",\"reason\":", status.reason.name)
         case .bookSnapshot, .bookDelta, .ticker, .candle, .order:
             side(",\"bids\":[", .bid, levels, range, instrument)
             side(",\"asks\":[", .ask, levels, range, instrument)
