@@ -46,6 +46,10 @@ class Model:
             shares, price = int.from_bytes(message[27:31], "big"), int.from_bytes(message[31:35], "big")
             self.orders[int.from_bytes(message[19:27], "big")] = (locate, side, price, shares)
 
+    def orders_of(self, locate: int) -> dict[int, tuple[str, int, int]]:
+        """Side, price and shares of every order of one book, by number."""
+        return {number: one[1:] for number, one in self.orders.items() if one[0] == locate}
+
     def book(self, locate: int) -> tuple[dict[int, int], dict[int, int]]:
         bids: dict[int, int] = {}
         asks: dict[int, int] = {}
@@ -158,6 +162,11 @@ class Orders:
             self.checked += 1
             assert change.crc32 == self.crc32
 
+    @property
+    def resting(self) -> dict[int, tuple[str, int, int]]:
+        """Side, price and quantity of every order, by number."""
+        return {number: ("?BS"[side], *order) for side in (1, 2) for number, order in self.sides[side].items()}
+
     def levels(self, side: int) -> dict[int, int]:
         levels: dict[int, int] = {}
         for price, quantity in self.sides[side].values():
@@ -177,34 +186,29 @@ def test_single_orders_can_be_followed_from_any_moment_on(
     server = soup(messages[:4_000])
     hub = start_hub(soup_settings(server, password))
     wait_for(lambda: symbols(hub) == ["ALC-USD", "BOB-USD"], "the instruments")
+    # Each portion is waited for: a client that lies unread while thousands of changes come is rightly told anew.
+    model = Model(messages[:4_000])
     with contextlib.ExitStack() as stack:
         clients: list[tuple[Enhanced, Orders]] = []
-        for number in range(8):
-            client = stack.enter_context(Enhanced(hub))
-            (topic,) = client.subscribe("orders", "BOB-USD", interval_ms=(0, 50)[number % 2])
-            assert topic.instrument.single_orders and topic.delivery == 1
-            clients.append((client, Orders()))
-            server.messages = messages[: 4_000 + 500 * (number + 1)]
-        server.messages = messages
-        model = Model(messages)
-        wanted = {
-            number: (side, price, shares)
-            for number, (locate, side, price, shares) in model.orders.items()
-            if locate == 2
-        }
-        for client, orders in clients:
-            deadline = time.monotonic() + SECONDS_MOST
-            while True:
-                has = {
-                    number: ("?BS"[side], *order) for side in (1, 2) for number, order in orders.sides[side].items()
-                }
-                if has == wanted:
-                    break
-                assert time.monotonic() < deadline, "not all orders came"
-                with contextlib.suppress(TimeoutError):
-                    for push in client.take(seconds=0.2):
-                        orders.take(push)
-            assert orders.snapshots == 1 and orders.checked > 1
+        for number, first in enumerate(range(4_000, len(messages), 500)):
+            server.messages = messages[: first + 500]
+            if number < 8:
+                client = stack.enter_context(Enhanced(hub))
+                (topic,) = client.subscribe("orders", "BOB-USD", interval_ms=(0, 50)[number % 2])
+                assert topic.instrument.single_orders and topic.delivery == 1
+                clients.append((client, Orders()))
+            for message in messages[first : first + 500]:
+                model.take(message)
+            wanted = model.orders_of(2)
+            for client, orders in clients:
+                deadline = time.monotonic() + SECONDS_MOST
+                while orders.resting != wanted:
+                    assert time.monotonic() < deadline, "not all orders came"
+                    with contextlib.suppress(TimeoutError):
+                        for push in client.take(seconds=0.2):
+                            orders.take(push)
+        assert [orders.snapshots for _, orders in clients] == [1] * 8
+        assert all(orders.checked > 1 for _, orders in clients)
 
 
 def test_single_orders_are_refused_where_there_are_none(start_hub: Callable[..., Hub]) -> None:
