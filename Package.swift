@@ -77,7 +77,7 @@ let package = Package(
         // What must hold for any bytes: replayed over the seed corpora here, fuzzed by the package in Fuzzers.
         .target(
             name: "FuzzProperties",
-            dependencies: ["Market", "Feeds", "Hub", "JSON", "Wire", "Server"],
+            dependencies: ["Market", "Feeds", "Hub", "JSON", "Wire", "Transport", "Server"],
             path: "Fuzzers/Properties",
             swiftSettings: settings
         ),

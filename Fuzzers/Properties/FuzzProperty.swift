@@ -17,6 +17,8 @@ public let fuzzProperties: [FuzzProperty] =
         // Venues.
         .venueJSON,
         .venueLists,
+        .webSocketFrames,
+        .webSocketAnswer,
     ] + FuzzProperty.venueFeeds + [
         .fixFeed,
         .fixFraming,

@@ -375,6 +375,16 @@ void ct_tls_shutdown(void *connection) {
   ERR_clear_error();
 }
 
+void ct_websocket_key(const uint8_t nonce[16], char key[25]) { EVP_EncodeBlock((unsigned char *)key, nonce, 16); }
+
+void ct_websocket_accept(const char *key, char accept[29]) {
+  char text[128];
+  unsigned char digest[20];
+  int count = snprintf(text, sizeof text, "%.64s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
+  EVP_Digest(text, (size_t)count, digest, NULL, EVP_sha1(), NULL);
+  EVP_EncodeBlock((unsigned char *)accept, digest, 20);
+}
+
 int ct_sha256(const void *bytes, size_t count, uint8_t digest[32]) {
   return EVP_Digest(bytes, count, digest, NULL, EVP_sha256(), NULL);
 }

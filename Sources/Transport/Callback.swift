@@ -32,17 +32,17 @@ extension IOLoop {
         _ input: UnsafeMutableRawPointer?
     ) -> Int32 {
         switch reason {
-        case LWS_CALLBACK_RECEIVE, LWS_CALLBACK_CLIENT_RECEIVE:
+        case LWS_CALLBACK_RECEIVE:
             partArrived(id, wsi, bytes)
             return 0
-        case LWS_CALLBACK_SERVER_WRITEABLE, LWS_CALLBACK_CLIENT_WRITEABLE, LWS_CALLBACK_RAW_WRITEABLE:
+        case LWS_CALLBACK_SERVER_WRITEABLE, LWS_CALLBACK_RAW_WRITEABLE:
             drained(id, wsi)
             return 0
         case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
             goodbyeArrived(id, bytes)
             return 0
         case LWS_CALLBACK_RAW_RX: return rawArrived(id, bytes)
-        case LWS_CALLBACK_RECEIVE_PONG, LWS_CALLBACK_CLIENT_RECEIVE_PONG:
+        case LWS_CALLBACK_RECEIVE_PONG:
             pongArrived(id, bytes)
             return 0
         case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
@@ -77,9 +77,6 @@ extension IOLoop {
         case LWS_CALLBACK_ESTABLISHED_CLIENT_HTTP:
             sockets[id].wsi = wsi
             return client.answered(id, wsi, on: self)
-        case LWS_CALLBACK_CLIENT_ESTABLISHED:
-            client.upgraded(id, on: self)
-            return 0
         case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
             connectFailed(id, String(decoding: bytes, as: UTF8.self))
             return 0

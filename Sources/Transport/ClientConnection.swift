@@ -16,7 +16,7 @@ public enum ClientFailure: Error, Equatable, Sendable {
     case stopped
 }
 
-/// A connection that a loop makes itself, as far as WebSockets and HTTP have it in common.
+/// An HTTP request that a loop makes itself, as far as its connection goes.
 class ClientConnection {
     var failure: ClientFailure?
     /// Sent with the request.
@@ -30,7 +30,7 @@ class ClientConnection {
         self.headers = headers
     }
 
-    /// The header of the server's answer is complete, also that of an upgrade.
+    /// The header of the server's answer is complete.
     func answered(_ id: ConnectionID, _ wsi: OpaquePointer, on loop: IOLoop) -> Int32 {
         status = Int(lws_http_client_http_response(wsi))
         return 0
@@ -38,15 +38,10 @@ class ClientConnection {
 
     func failed(_ message: String) {
         guard failure == nil else { return }
-        let answer = status == 0 || status == 101 ? "" : ", the server answered \(status)"
+        let answer = status == 0 ? "" : ", the server answered \(status)"
         failure = .refused("cannot connect to \(server.host):\(server.port): \(message)\(answer)")
     }
 
-    func upgraded(_ id: ConnectionID, on loop: IOLoop) {}
-    func received(_ message: UnsafeRawBufferPointer, isText: Bool, _ id: ConnectionID, on loop: IOLoop) {}
-    func ponged(_ payload: UnsafeRawBufferPointer, _ id: ConnectionID, on loop: IOLoop) {}
-    func writable(_ id: ConnectionID, on loop: IOLoop) {}
-    func closeArrived(code: UInt16, reason: String) {}
     func bodyArrived(_ bytes: UnsafeRawBufferPointer) -> Int32 { -1 }
     func bodyCompleted() {}
     /// There was nothing more to read: the connection has ended.
@@ -92,20 +87,17 @@ extension IOLoop {
     func connect(
         _ server: ServerAddress,
         authorities: String?,
-        subprotocol: String?,
-        isWebSocket: Bool,
-        connectSeconds: Int,
-        secondsMost: UInt64,
+        secondsMost: Int,
         client: ClientConnection
-    ) -> ConnectionID {
-        let id = sockets.add(role: isWebSocket ? .webSocketClient : .httpClient, peer: server.host)
+    ) {
+        let id = sockets.add(role: .httpClient, peer: server.host)
         sockets[id].client = client
-        sockets[id].deadlineNs = nowNs + secondsMost * 1_000_000_000
-        let key = ClientVhostKey(authorities: authorities, connectSeconds: connectSeconds, isTLS: server.isTLS)
+        sockets[id].deadlineNs = nowNs + UInt64(secondsMost) * 1_000_000_000
+        let key = ClientVhostKey(authorities: authorities, connectSeconds: secondsMost, isTLS: server.isTLS)
         guard isServing, let vhost = clientVhost(key) else {
             client.failed(isServing ? "no TLS context (\(lastLogLine()))" : "the loop ends")
-            failSoon(id)
-            return id
+            endSoon(id)
+            return
         }
         var info = lws_client_connect_info()
         info.context = context
@@ -117,36 +109,28 @@ extension IOLoop {
         ct_forget_log_line()
         let wsi = withCStrings([
             server.address ?? server.host, server.authority, server.path, IOLoop.clientProtocol, "http/1.1", "GET",
-            subprotocol ?? "",
         ]) { texts -> OpaquePointer? in
             info.address = texts[0]
             info.host = texts[1]
             info.path = texts[2]
             info.local_protocol_name = texts[3]
             info.alpn = texts[4]
-            if !isWebSocket { info.method = texts[5] }
-            if subprotocol != nil { info.protocol = texts[6] }
+            info.method = texts[5]
             return lws_client_connect_via_info(&info)
         }
-        guard sockets.contains(id) else { return id }
+        guard sockets.contains(id) else { return }
         if let wsi {
             sockets[id].wsi = wsi
         } else {
             client.failed(lastLogLine())
-            failSoon(id)
+            endSoon(id)
         }
-        return id
     }
 
-    private func failSoon(_ id: ConnectionID) {
-        failedClients.append(id)
-        wake()
-    }
-
-    func reportFailedClients() {
-        let failed = failedClients
-        failedClients.removeAll()
-        for id in failed where sockets.contains(id) { destroyed(id) }
+    private func endSoon(_ id: ConnectionID) {
+        soon { [self] in
+            if sockets.contains(id) { destroyed(id) }
+        }
     }
 
     /// LWS_CALLBACK_CLIENT_CONNECTION_ERROR.

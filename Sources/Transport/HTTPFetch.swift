@@ -32,13 +32,10 @@ extension IOLoop {
         _ fetch: HTTPFetch,
         completion: @escaping (Result<HTTPFetchReply, ClientFailure>) -> Void
     ) {
-        _ = connect(
+        connect(
             fetch.server,
             authorities: fetch.authoritiesPath,
-            subprotocol: nil,
-            isWebSocket: false,
-            connectSeconds: fetch.timeoutSeconds,
-            secondsMost: UInt64(fetch.timeoutSeconds),
+            secondsMost: fetch.timeoutSeconds,
             client: FetchConnection(fetch, completion)
         )
     }

@@ -38,10 +38,13 @@ public final class IOLoop: @unchecked Sendable {
     var clientVhosts: [ClientVhostKey: OpaquePointer] = [:]
     /// Connections to close or to end when this turn's callbacks are done.
     var closeRequests: [ConnectionID] = []
-    /// Attempts to connect that failed before they began; told at the end of the turn.
-    var failedClients: [ConnectionID] = []
+    /// What is told at the end of the turn, because it must not be told within the call that brought it about.
+    private var soonCalls: [() -> Void] = []
     var timers: Set<LoopTimer> = []
     var rawClients: Set<RawClient> = []
+    var clientTLSContexts: [String?: ClientTLSContext] = [:]
+    var webSocketClients: [ClientID: WebSocketClient] = [:]
+    var webSocketClientsMade: UInt64 = 0
     /// Sockets that libuv reads itself.
     var loopSockets: [ObjectIdentifier: LoopSocket] = [:]
     /// Room before the first byte of a write that libwebsockets frames itself.
@@ -226,8 +229,21 @@ public final class IOLoop: @unchecked Sendable {
         updateTime()
     }
 
+    /// Has something told when this turn's callbacks are done, the last turn's too.
+    func soon(_ call: @escaping () -> Void) {
+        soonCalls.append(call)
+        wake()
+    }
+
+    private func tellSoonCalls() {
+        guard !soonCalls.isEmpty else { return }
+        let calls = soonCalls
+        soonCalls.removeAll()
+        for call in calls { call() }
+    }
+
     private func turnEnded() {
-        reportFailedClients()
+        tellSoonCalls()
         handler?.turnEnded(on: self)
         workOffCloseRequests()
     }
@@ -272,6 +288,7 @@ public final class IOLoop: @unchecked Sendable {
             _ = Glibc.close(listener.descriptor)
         }
         for id in sockets.identities { sayGoodbye(id) }
+        for client in webSocketClients.values { client.goodbye() }
         for client in rawClients { client.end("the hub stops") }
         endIfEmpty()
     }
@@ -308,7 +325,7 @@ public final class IOLoop: @unchecked Sendable {
         passTimer = nil
         idle = nil
         lws_context_destroy(context)  // the first time: every connection begins to close
-        reportFailedClients()
+        tellSoonCalls()
     }
 
     // MARK: What libwebsockets keeps pointers to

@@ -25,8 +25,14 @@ public protocol RawClientHandler: AnyObject {
     func opened(_ client: RawClient, on loop: IOLoop)
     /// Bytes as they came, in order and cut anywhere; valid during the call only.
     func received(_ bytes: UnsafeRawBufferPointer, from client: RawClient, on loop: IOLoop)
+    /// What ``RawClient/send(_:)`` had to keep has gone; never told within that call.
+    func writable(_ client: RawClient, on loop: IOLoop)
     /// Told once for every connect, whether it was opened or not, unless ``RawClient/close()`` ended it; `reason` is for people.
     func closed(_ client: RawClient, reason: String, on loop: IOLoop)
+}
+
+extension RawClientHandler {
+    public func writable(_ client: RawClient, on loop: IOLoop) {}
 }
 
 /// A raw TCP connection to a server, plain or TLS, on a watcher of its own: the raw client role of libwebsockets 4.1.6 begins TLS
@@ -47,7 +53,7 @@ public final class RawClient: Hashable {
     private let watcher = UnsafeMutablePointer<uv_poll_t>.allocate(capacity: 1)
     private var watched: UInt32 = 0
     private var timer: LoopTimer?
-    private var context: UnsafeMutableRawPointer?
+    private var context: ClientTLSContext?
     /// Bytes that the kernel has not taken yet.
     private var waiting: [UInt8] = []
     private var isReading = true
@@ -73,6 +79,9 @@ public final class RawClient: Hashable {
     }
 
     // MARK: What the owner does
+
+    /// Whether bytes wait for the server to read.
+    public var isBlocked: Bool { !waiting.isEmpty }
 
     /// Sends bytes, or keeps them until the kernel takes them; more than may wait end the connection.
     ///
@@ -110,7 +119,11 @@ public final class RawClient: Hashable {
         case .connecting: connected()
         case .handshaking(let tls): handshake(tls)
         case .open:
-            if events & UV_WRITABLE.rawValue != 0 || writeWantsRead || status < 0 { flush() }
+            if events & UV_WRITABLE.rawValue != 0 || writeWantsRead || status < 0 {
+                let wasBlocked = isBlocked
+                flush()
+                if wasBlocked, !isBlocked { handler.writable(self, on: loop) }
+            }
             if events & UV_READABLE.rawValue != 0 || readWantsWrite || status < 0 { read() }
         case .closed: return
         }
@@ -121,14 +134,9 @@ public final class RawClient: Hashable {
         guard result == 0 else { return fail(String(cString: strerror(result))) }
         guard settings.server.isTLS else { return open(nil) }
         var problem = [CChar](repeating: 0, count: 256)
-        context = ct_tls_client_context(
-            settings.authoritiesPath,
-            settings.certificate?.certificatePath,
-            settings.certificate?.keyPath,
-            &problem
-        )
+        context = loop.clientTLSContext(settings, &problem)
         guard let context else { return fail("no TLS: \(Self.text(problem))") }
-        guard let tls = ct_tls_client(context, descriptor, settings.server.host) else {
+        guard let tls = ct_tls_client(context.pointer, descriptor, settings.server.host) else {
             return fail("no TLS to a server of this name")
         }
         state = .handshaking(tls: tls)
@@ -179,7 +187,7 @@ public final class RawClient: Hashable {
             ct_tls_free(tls)
         }
         state = .closed
-        if let context { ct_tls_context_free(context) }
+        context = nil
         timer?.cancel()
         timer = nil
         waiting = []
@@ -275,7 +283,33 @@ public final class RawClient: Hashable {
     public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
 }
 
+/// What connections that trust the same authorities share: the system's take 20 ms to read, and more memory than a connection.
+final class ClientTLSContext {
+    let pointer: UnsafeMutableRawPointer
+
+    init(_ pointer: UnsafeMutableRawPointer) {
+        self.pointer = pointer
+    }
+
+    deinit { ct_tls_context_free(pointer) }
+}
+
 extension IOLoop {
+    /// Authorities are read once a loop; a certificate of our own for every connection, because it is renewed.
+    fileprivate func clientTLSContext(_ settings: RawClientSettings, _ problem: inout [CChar]) -> ClientTLSContext? {
+        let isShared = settings.certificate == nil
+        if isShared, let context = clientTLSContexts[settings.authoritiesPath] { return context }
+        let made = ct_tls_client_context(
+            settings.authoritiesPath,
+            settings.certificate?.certificatePath,
+            settings.certificate?.keyPath,
+            &problem
+        )
+        guard let context = made.map(ClientTLSContext.init) else { return nil }
+        if isShared { clientTLSContexts[settings.authoritiesPath] = context }
+        return context
+    }
+
     /// Begins a raw connection to a server; everything that happens is told later, never within this call.
     ///
     /// - Returns: the connection, which the loop keeps until it ends; nil when the loop is ending.

@@ -29,7 +29,6 @@ struct Socket {
         case http
         case webSocket
         case raw
-        case webSocketClient
         case httpClient
     }
 
@@ -83,7 +82,7 @@ struct SocketTable {
     mutating func add(role: Socket.Role, peer: String, listener: UInt16 = 0) -> ConnectionID {
         let socket = Socket(role: role, listener: listener, peer: peer)
         count += 1
-        if !socket.isClient { acceptedCount += 1 }
+        if role != .httpClient { acceptedCount += 1 }
         if let slot = free.popLast() {
             slots[Int(slot)] = socket
             generations[Int(slot)] &+= 1
@@ -99,7 +98,7 @@ struct SocketTable {
         guard contains(id) else { return }
         let slot = Int(id.slot)
         count -= 1
-        if !slots[slot].isClient { acceptedCount -= 1 }
+        if slots[slot].role != .httpClient { acceptedCount -= 1 }
         slots[slot] = Socket(role: slots[slot].role, phase: .gone, peer: "")
         generations[slot] &+= 1
         free.append(id.slot)
@@ -128,8 +127,4 @@ struct SocketTable {
                 ? nil : ConnectionID(slot: UInt32(slot), generation: generations[slot])
         }
     }
-}
-
-extension Socket {
-    var isClient: Bool { role == .webSocketClient || role == .httpClient }
 }

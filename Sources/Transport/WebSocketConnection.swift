@@ -87,7 +87,7 @@ extension IOLoop {
                 if lws_partial_buffered(wsi) != 0 { continue }
                 sockets[id].phase = .gone
                 sockets[id].deadlineNs = nowNs + 5_000_000_000  // for the peer's own close frame
-                if sockets[id].role == .webSocket || sockets[id].role == .webSocketClient {
+                if sockets[id].role == .webSocket {
                     var reason = sockets[id].closeReason
                     lws_close_reason(wsi, lws_close_status(rawValue: UInt32(code)), &reason, reason.count)
                 }
@@ -114,7 +114,7 @@ extension IOLoop {
     /// The loop ends.
     func sayGoodbye(_ id: ConnectionID) {
         switch (sockets[id].role, sockets[id].phase) {
-        case (.webSocket, .open), (.webSocketClient, .open): close(id, code: 1001, reason: "going away")
+        case (.webSocket, .open): close(id, code: 1001, reason: "going away")
         case (.raw, .open): close(id, code: 1001)
         case (.http, .young) where sockets[id].exchange != nil: break  // its answer says close
         default: abort(id)
@@ -142,43 +142,30 @@ extension IOLoop {
         return 0
     }
 
-    /// A part of a message, from a client or a server of ours.
+    /// A part of a message.
     func partArrived(_ id: ConnectionID, _ wsi: OpaquePointer, _ bytes: UnsafeRawBufferPointer) {
         guard sockets[id].phase == .open else { return }
         let announced = bytes.count + lws_remaining_packet_payload(wsi)
         guard sockets[id].assembly.count + announced <= sockets[id].messageBytesMost else {
-            sockets[id].client?.failure = .tooLarge(bytesMost: sockets[id].messageBytesMost)
             close(id, code: 1009, reason: "a message may have at most \(sockets[id].messageBytesMost) bytes")
             return
         }
         let isLast = lws_is_final_fragment(wsi) != 0
         let isText = lws_frame_is_binary(wsi) == 0
         if sockets[id].assembly.isEmpty && isLast {
-            deliver(bytes, isText: isText, from: id)
+            handler?.received(bytes, isText: isText, from: id, on: self)
             return
         }
         sockets[id].assembly.append(contentsOf: bytes)
         guard isLast else { return }
         var message: [UInt8] = []
         swap(&message, &sockets[id].assembly)
-        message.withUnsafeBytes { deliver($0, isText: isText, from: id) }
-    }
-
-    private func deliver(_ message: UnsafeRawBufferPointer, isText: Bool, from id: ConnectionID) {
-        if let client = sockets[id].client {
-            client.received(message, isText: isText, id, on: self)
-        } else {
-            handler?.received(message, isText: isText, from: id, on: self)
-        }
+        message.withUnsafeBytes { handler?.received($0, isText: isText, from: id, on: self) }
     }
 
     func pongArrived(_ id: ConnectionID, _ payload: UnsafeRawBufferPointer) {
         guard sockets[id].phase == .open else { return }
-        if let client = sockets[id].client {
-            client.ponged(payload, id, on: self)
-        } else {
-            handler?.ponged(payload, from: id, on: self)
-        }
+        handler?.ponged(payload, from: id, on: self)
     }
 
     /// libwebsockets has room again; nothing may have been waiting.
@@ -192,22 +179,13 @@ extension IOLoop {
         sockets[id].isBlocked = false
         if sockets[id].role == .raw { lws_rx_flow_control(wsi, 1) }
         guard sockets[id].phase == .open else { return }
-        if let client = sockets[id].client {
-            client.writable(id, on: self)
-        } else {
-            handler?.writable(id, on: self)
-        }
+        handler?.writable(id, on: self)
     }
 
     /// The peer says goodbye: LWS_CALLBACK_WS_PEER_INITIATED_CLOSE; libwebsockets answers.
     func goodbyeArrived(_ id: ConnectionID, _ bytes: UnsafeRawBufferPointer) {
-        let code = bytes.count >= 2 ? UInt16(bytes[0]) << 8 | UInt16(bytes[1]) : 1005
-        if let client = sockets[id].client {
-            guard bytes.count >= 2 else { return }
-            client.closeArrived(code: code, reason: String(decoding: bytes.dropFirst(2), as: UTF8.self))
-        } else if sockets[id].closeCode == 0 {
-            sockets[id].closeCode = code
-        }
+        guard sockets[id].closeCode == 0 else { return }
+        sockets[id].closeCode = bytes.count >= 2 ? UInt16(bytes[0]) << 8 | UInt16(bytes[1]) : 1005
     }
 
     /// The last that is heard of a connection: LWS_CALLBACK_WSI_DESTROY.
@@ -218,7 +196,7 @@ extension IOLoop {
         switch socket.role {
         case .webSocket: handler?.closed(id, code: socket.closeCode == 0 ? 1006 : socket.closeCode, on: self)
         case .raw where socket.wsi != nil: handler?.closed(id, on: self)
-        case .webSocketClient, .httpClient: socket.client?.ended(id, on: self)
+        case .httpClient: socket.client?.ended(id, on: self)
         case .http where !socket.hasAsked:
             // libwebsockets has a timer of its own for the header, which may fire just before ours.
             let isLate = socket.deadlineNs != 0 && nowNs + 200_000_000 >= socket.deadlineNs

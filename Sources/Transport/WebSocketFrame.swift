@@ -1,4 +1,4 @@
-/// Writes the headers of the frames that a server sends (RFC 6455 section 5.2): whole messages, not masked.
+/// Writes frames of whole messages (RFC 6455 section 5.2): a server's, not masked, and a client's, masked.
 public enum WebSocketFrame {
     public enum Kind: UInt8, Sendable {
         case text = 0x81
@@ -61,7 +61,28 @@ public enum WebSocketFrame {
         }
     }
 
-    /// A whole frame.
+    /// A whole frame as a client sends it; `mask` is drawn anew for each (section 10.3).
+    static func maskedBytes(_ kind: Kind, _ payload: [UInt8], mask: UInt32) -> [UInt8] {
+        var frame = bytes(kind, payload)
+        let header = headerBytes(payloadBytes: payload.count)
+        frame[1] |= 0x80
+        let key = [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: mask >> $0) }
+        for place in header..<frame.count { frame[place] ^= key[(place - header) & 3] }
+        frame.insert(contentsOf: key, at: header)
+        return frame
+    }
+
+    /// As much of a close frame's reason as fits behind the code, cut between characters.
+    static func reasonBytes(_ reason: String) -> [UInt8] {
+        var bytes: [UInt8] = []
+        for character in reason {
+            guard bytes.count + character.utf8.count <= 123 else { break }
+            bytes += character.utf8
+        }
+        return bytes
+    }
+
+    /// A whole frame as a server sends it.
     public static func bytes(_ kind: Kind, _ payload: some Collection<UInt8>) -> [UInt8] {
         let count = payload.count
         let header = headerBytes(payloadBytes: count)

@@ -28,6 +28,22 @@ struct WebSocketFrameTests {
         #expect(WebSocketFrame.bytes(kind, [1]) == [first, 1, 1])
     }
 
+    @Test("is masked by a client, as the standard's example is")
+    func masks() {
+        // RFC 6455 section 5.7.
+        let frame = WebSocketFrame.maskedBytes(.text, Array("Hello".utf8), mask: 0x37fa_213d)
+        #expect(frame == [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58])
+        let payload = (0..<300).map { UInt8(truncatingIfNeeded: $0) }
+        #expect(WebSocketFrame.maskedBytes(.binary, payload, mask: 0x0102_0304) == Peer.frame(2, payload))
+    }
+
+    @Test("has as much of a reason as fits, in whole characters")
+    func cutsReasons() {
+        #expect(WebSocketFrame.reasonBytes("short") == Array("short".utf8))
+        let long = String(repeating: "x", count: 122) + "ä"
+        #expect(WebSocketFrame.reasonBytes(long) == [UInt8](repeating: 0x78, count: 122))
+    }
+
     @Test(
         "cuts a run of frames only where one ends",
         arguments: [

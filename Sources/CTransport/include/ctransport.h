@@ -62,6 +62,9 @@ long ct_tls_read(void *connection, void *bytes, size_t count);
 long ct_tls_write(void *connection, const void *bytes, size_t count);
 /// Says goodbye where that is possible at once.
 void ct_tls_shutdown(void *connection);
+/// What a WebSocket's client asks with, and what its server must answer (RFC 6455 section 4): base64 with an end.
+void ct_websocket_key(const uint8_t nonce[16], char key[25]);
+void ct_websocket_accept(const char *key, char accept[29]);
 int ct_sha256(const void *bytes, size_t count, uint8_t digest[32]);
 
 // ---- clocks
