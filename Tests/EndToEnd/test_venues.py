@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from clients import Legacy
+from clients import Legacy, wait_for
 from hub import Hub
 from played_venues import (
     COIN_MARGINED,
@@ -67,9 +67,12 @@ def test_a_silent_connection_is_given_up_and_comes_back(
 def test_garbage_is_counted_and_harms_nothing(follow: Callable[..., Stage], captures: Path, kind: str) -> None:
     stage = follow(kind, SMALL, fault="garbage")
     stage.await_books({symbol: book for one in SMALL for symbol, book in golden_books(captures, one).items()})
-    complaints = [event["venue"] for event in stage.hub.log_events if event["event"] == "venue-bad-frame"]
+
+    def complaints(venue: str) -> int:
+        return sum(one["event"] == "venue-bad-frame" and one["venue"] == venue for one in stage.hub.log_events)
+
     for one in SMALL:
-        assert complaints.count(f"venue {one.venue}") >= 3, one.venue
+        wait_for(lambda name=f"venue {one.venue}": complaints(name) >= 3, f"three complaints about {one.venue}")
 
 
 @pytest.mark.parametrize("kind", PLAYERS)
