@@ -14,6 +14,15 @@ package struct InstrumentUnits: Hashable, Sendable, BitwiseCopyable {
     }
 }
 
+/// All single orders of an instrument at one moment, bids first, each side in the order of priority.
+package final class OrderList: Sendable {
+    package let orders: [RestingOrder]
+
+    package init(_ orders: [RestingOrder]) {
+        self.orders = orders
+    }
+}
+
 /// Carries numbered market events from the feed thread to one I/O loop, without locks and without allocation.
 ///
 /// One thread pushes, one drains. Bounded: a push that does not fit is refused and the pusher must say so to the loop later.
@@ -23,10 +32,11 @@ package final class EventRing: @unchecked Sendable {
     private struct Head: BitwiseCopyable {
         /// Of the whole record; 0 says that the next record is at the ring's start.
         var byteCount: UInt32
-        /// ``units`` says that the record is no event.
+        /// ``units`` says that the record is no event, ``orders`` that a reference to an ``OrderList`` follows its event.
         var levelCount: UInt32
 
         static let units = UInt32.max
+        static let orders = UInt32.max - 1
     }
 
     private static let alignment = 16
@@ -54,7 +64,11 @@ package final class EventRing: @unchecked Sendable {
         memory = .allocate(byteCount: capacity, alignment: 64)
     }
 
-    deinit { memory.deallocate() }
+    deinit {
+        // Lets go of the lists that nobody has drained.
+        _ = drain(most: .max) { _, _ in }
+        memory.deallocate()
+    }
 
     /// Bytes in use, as either thread sees them; may be out of date at once.
     package var usedBytes: Int {
@@ -79,6 +93,19 @@ package final class EventRing: @unchecked Sendable {
         let size = Self.eventOffset + MemoryLayout<InstrumentUnits>.size
         guard let (record, end) = room(size, levelCount: Head.units) else { return false }
         record.storeBytes(of: units, toByteOffset: Self.eventOffset, as: InstrumentUnits.self)
+        pushed.position.store(end, ordering: .releasing)
+        return true
+    }
+
+    /// Adds all single orders of an instrument, however many: the ring holds only a reference to them.
+    ///
+    /// They are drained as `event` with ``OrderChange/Kind/cleared``, each order, and ``OrderChange/Kind/complete``.
+    /// - Returns: false when there is no room.
+    package func push(_ event: MarketEvent, orders: OrderList) -> Bool {
+        let size = Self.levelsOffset + MemoryLayout<Unmanaged<OrderList>>.size
+        guard let (record, end) = room(size, levelCount: Head.orders) else { return false }
+        record.storeBytes(of: event, toByteOffset: Self.eventOffset, as: MarketEvent.self)
+        record.storeBytes(of: .passRetained(orders), toByteOffset: Self.levelsOffset, as: Unmanaged<OrderList>.self)
         pushed.position.store(end, ordering: .releasing)
         return true
     }
@@ -128,6 +155,11 @@ package final class EventRing: @unchecked Sendable {
                 continue
             }
             let event = record.load(fromByteOffset: Self.eventOffset, as: MarketEvent.self)
+            if head.levelCount == Head.orders {
+                let list = record.load(fromByteOffset: Self.levelsOffset, as: Unmanaged<OrderList>.self)
+                Self.unfold(list.takeRetainedValue(), of: event, into: body)
+                continue
+            }
             let levels = UnsafeBufferPointer(
                 start: (record + Self.levelsOffset).assumingMemoryBound(to: LevelChange.self),
                 count: Int(head.levelCount)
@@ -136,5 +168,23 @@ package final class EventRing: @unchecked Sendable {
         }
         drained.position.store(at, ordering: .releasing)
         return count
+    }
+
+    private static func unfold(
+        _ list: OrderList,
+        of event: MarketEvent,
+        into body: (MarketEvent, Span<LevelChange>) -> Void
+    ) {
+        var event = event
+        event.payload = .order(OrderChange(.cleared))
+        body(event, Span())
+        for order in list.orders {
+            event.payload = .order(
+                OrderChange(.added, side: order.side, id: order.id, price: order.price, quantity: order.quantity)
+            )
+            body(event, Span())
+        }
+        event.payload = .order(OrderChange(.complete))
+        body(event, Span())
     }
 }

@@ -36,6 +36,12 @@ package struct FeedPublisher: MarketEventSink {
             }
         }
 
+        fileprivate func send(_ event: MarketEvent, orders: OrderList) {
+            let index = event.instrument.index
+            if index < isMissing.count, isMissing[index] { return }
+            if ring.push(event, orders: orders) { hasNews = true } else { miss(event.instrument) }
+        }
+
         /// Leaves an event out because nobody is to hear of it yet; the instrument is restated later.
         fileprivate func skip(_ instrument: InstrumentID) {
             if instrument.index < isMissing.count, isMissing[instrument.index] { return }
@@ -272,16 +278,7 @@ package struct FeedPublisher: MarketEventSink {
         }
         if stream.ordersSequence > 0 {
             event.sequence = stream.ordersSequence
-            event.payload = .order(OrderChange(.cleared))
-            outlet.send(event, levels: Span())
-            for order in orders(instrument) {
-                event.payload = .order(
-                    OrderChange(.added, side: order.side, id: order.id, price: order.price, quantity: order.quantity)
-                )
-                outlet.send(event, levels: Span())
-            }
-            event.payload = .order(OrderChange(.complete))
-            outlet.send(event, levels: Span())
+            outlet.send(event, orders: OrderList(orders(instrument)))
         }
         if stream.tickerSequence > 0 {
             event.flags.remove(.maybeBadBook)

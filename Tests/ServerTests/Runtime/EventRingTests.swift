@@ -93,6 +93,74 @@ struct EventRingTests {
         }
     }
 
+    private static func orders(_ count: Int) -> OrderList {
+        OrderList(
+            (0..<count).map { number in
+                RestingOrder(
+                    id: UInt64(number),
+                    side: number % 2 == 0 ? .bid : .ask,
+                    price: Price(ticks: Int64(number)),
+                    quantity: Quantity(lots: 2)
+                )
+            }
+        )
+    }
+
+    @Test("carries more single orders than it has bytes, as one record")
+    func manyOrders() {
+        let ring = EventRing(capacity: 4096)
+        let (event, _) = Self.event(9)
+        #expect(ring.push(event, orders: Self.orders(10_000)))
+        #expect(Self.push(10, to: ring))
+        var changes: [OrderChange] = []
+        var last: UInt64 = 0
+        let count = ring.drain(most: 10) { event, levels in
+            last = event.sequence
+            guard case .order(let change) = event.payload else { return }
+            #expect(event.sequence == 9 && levels.isEmpty)
+            changes.append(change)
+        }
+        #expect(count == 2 && last == 10 && ring.usedBytes == 0)
+        #expect(changes.count == 10_002)
+        #expect(changes.first?.kind == .cleared && changes.last?.kind == .complete)
+        #expect(
+            changes[8]
+                == OrderChange(.added, side: .ask, id: 7, price: Price(ticks: 7), quantity: Quantity(lots: 2))
+        )
+    }
+
+    @Test("lets go of single orders when they were drained, were refused, or never will be drained")
+    func freesOrders() {
+        weak var drained: OrderList?
+        weak var refused: OrderList?
+        weak var left: OrderList?
+        do {
+            let ring = EventRing(capacity: 4096)
+            let (event, _) = Self.event(1)
+            do {
+                let list = Self.orders(3)
+                drained = list
+                #expect(ring.push(event, orders: list))
+            }
+            #expect(drained != nil)
+            _ = ring.drain(most: .max) { _, _ in }
+            #expect(drained == nil)
+            do {
+                let list = Self.orders(3)
+                left = list
+                #expect(ring.push(event, orders: list))
+            }
+            while Self.push(2, to: ring) {}
+            do {
+                let list = Self.orders(3)
+                refused = list
+                #expect(!ring.push(event, orders: list))
+            }
+            #expect(refused == nil && left != nil)
+        }
+        #expect(left == nil)
+    }
+
     @Test("carries events from one thread to another without loss")
     func threads() {
         let ring = EventRing(capacity: 16_384)

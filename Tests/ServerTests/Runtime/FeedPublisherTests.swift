@@ -166,6 +166,42 @@ struct FeedPublisherTests {
         #expect(later == [101])
     }
 
+    @Test("heals a loop of more single orders than its ring has room for")
+    func healsManyOrders() {
+        let ring = EventRing(capacity: 4096)
+        var publisher = publisher([FeedPublisher.Outlet(ring: ring) {}], knowing: "A")
+        let resting = (1...1_000).map { number in
+            RestingOrder(id: UInt64(number), side: .bid, price: Price(ticks: 5), quantity: Quantity(lots: 1))
+        }
+        for order in resting {
+            let change = OrderChange(
+                .added,
+                side: order.side,
+                id: order.id,
+                price: order.price,
+                quantity: order.quantity
+            )
+            let event = MarketEvent(instrument: InstrumentID(0), eventNs: 1, receivedNs: 1, payload: .order(change))
+            publisher.receive(event, levels: Span())
+        }
+        #expect(publisher.droppedCount > 0)
+        _ = drained(ring)
+        publisher.endTurn(atNs: 7) { _ in
+            OrderBook()
+        } orders: { _ in
+            resting
+        }
+        let told = drained(ring).compactMap { event -> UInt64? in
+            guard case .order(let change) = event.payload, change.kind == .added else { return nil }
+            #expect(event.sequence == 1_000 && event.flags.isSuperset(of: [.gapBefore, .snapshot]))
+            return change.id
+        }
+        #expect(told == resting.map(\.id))
+        let before = publisher.droppedCount
+        publisher.endTurn(atNs: 8) { _ in OrderBook() }
+        #expect(drained(ring).isEmpty && publisher.droppedCount == before, "once is enough")
+    }
+
     @Test("tells a loop that missed candles the newest ones, with the numbers they have")
     func healsCandles() {
         let (slow, quick) = (EventRing(capacity: 4096), EventRing(capacity: 1 << 20))
