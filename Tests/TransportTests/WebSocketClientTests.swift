@@ -10,6 +10,7 @@ final class TestClient: WebSocketClientHandler, @unchecked Sendable {
         var messages: [(bytes: [UInt8], isText: Bool)] = []
         var pongs: [[UInt8]] = []
         var reasons: [String] = []
+        var writables = 0
     }
 
     let notes = Guarded(Notes())
@@ -23,6 +24,8 @@ final class TestClient: WebSocketClientHandler, @unchecked Sendable {
     func ponged(_ payload: UnsafeRawBufferPointer, from client: ClientID, on loop: IOLoop) {
         notes.withLock { $0.pongs.append(Array(payload)) }
     }
+
+    func writable(_ client: ClientID, on loop: IOLoop) { notes.withLock { $0.writables += 1 } }
 
     func closed(_ client: ClientID, reason: String, on loop: IOLoop) { notes.withLock { $0.reasons.append(reason) } }
 }
@@ -119,6 +122,52 @@ extension WithLoops {
                 let client = connect(loops[0], handler, settings)
                 #expect(eventually { client.notes.withLock { $0.reasons.count } == 1 })
                 #expect(client.notes.withLock { $0.messages.isEmpty })
+            }
+        }
+
+        @Test("answers pings", arguments: [false, true])
+        func answersPings(overTLS: Bool) throws {
+            let authority = overTLS ? try TestAuthority() : nil
+            let handler = TestHandler()
+            handler.onOpened = { id, loop in
+                let pings = (1...3).flatMap { WebSocketFrame.bytes(.ping, [UInt8](repeating: 7, count: 40 * $0)) }
+                _ = pings.withUnsafeBytes { loop.write($0, to: id) }
+            }
+            try withServer(handler: handler, settings: testListener(tls: authority?.server)) { port, loops, handler in
+                _ = connect(loops[0], handler, settings(port, tls: authority))
+                #expect(eventually { handler.notes.withLock { $0.pongs.count } == 3 })
+                #expect(handler.notes.withLock { $0.pongs.map(\.count) } == [40, 80, 120])
+            }
+        }
+
+        @Test("tells when a server that was slow has read", arguments: [false, true])
+        func waitsForRoom(overTLS: Bool) throws {
+            let authority = overTLS ? try TestAuthority() : nil
+            let handler = TestHandler()
+            let received = Guarded(0)
+            handler.onReceived = { message, _, _, _ in received.withLock { $0 += message.count } }
+            try withServer(handler: handler, settings: testListener(tls: authority?.server)) { port, loops, handler in
+                let client = connect(loops[0], handler, settings(port, tls: authority))
+                #expect(eventually { client.notes.withLock { $0.opened.count } == 1 })
+                let id = try #require(client.notes.withLock { $0.opened.first })
+                let sent = Guarded(0)
+                let message = [UInt8](repeating: 3, count: 200_000)
+                handler.perform(on: loops[0]) { loop in
+                    // Server and client share the loop: nobody reads meanwhile.
+                    for _ in 0..<100 {
+                        let result = loop.send(binary: message, to: id)
+                        #expect(result == .sent || result == .blocked)
+                        sent.withLock { $0 += 1 }
+                        guard result == .sent else { break }
+                    }
+                    #expect(loop.send(binary: message, to: id) == .refused)
+                }
+                #expect(eventually { client.notes.withLock { $0.writables } == 1 })
+                let count = sent.withLock { $0 }
+                #expect(count < 100, "the kernel took all of it")
+                #expect(eventually { received.withLock { $0 } == count * message.count })
+                handler.perform(on: loops[0]) { #expect($0.send(binary: [1], to: id) == .sent) }
+                #expect(eventually { received.withLock { $0 } == count * message.count + 1 })
             }
         }
 
