@@ -30,6 +30,11 @@ struct FeedInstrument: Sendable {
     /// No update was applied since the snapshot: the rule for the first one holds.
     var awaitsFirst = false
     var waiting = WaitingUpdates()
+    var audit: BookAudit?
+    /// When the next audit begins; 0 before the first update.
+    var auditDueNs: Int64 = 0
+    /// The last audit found the book wrong.
+    var isDoubtful = false
     /// Since when bids stand above asks; 0 when they do not.
     var crossedSinceNs: Int64 = 0
     /// When the book last heard something.
@@ -95,6 +100,9 @@ struct FeedInstrument: Sendable {
         entries = nil
         isStale = false
         waiting = WaitingUpdates()
+        audit = nil
+        auditDueNs = 0
+        isDoubtful = false
         awaitsFirst = false
         lastID = 0
         lastEventNs = 0

@@ -83,6 +83,8 @@ public struct VenueRules: Sendable {
     public var pingText: String?
     /// The least time between two requests for a book.
     public var snapshotEveryNs: Int64 = 0
+    /// A live book that is asked for is compared with the venue's own this often, as if that were a checksum; 0 for never.
+    public var auditEveryNs: Int64 = 0
     /// The least time between two frames that we send.
     public var sendEveryNs: Int64 = 0
     /// The client leaves a connection after this time, before the venue closes it; 0 for never.

@@ -115,10 +115,9 @@ extension VenueFeed {
         _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         if rules.book.isRequested {
-            // Asked for twice, or late: what we have is newer.
+            // Asked for twice, late, or for an audit: what we have is newer.
             guard followed[place].state != .live || message.lastID > followed[place].lastID else {
-                counters.unusedUpdates += 1
-                return
+                return audit(answer: message, levels, place, atNs: arrival.receivedNs, &actions, &sink)
             }
             guard !isTooOld(message, for: followed[place].waiting) else {
                 counters.unusedUpdates += 1
@@ -141,6 +140,8 @@ extension VenueFeed {
         followed[place].crossedSinceNs = 0
         followed[place].heardNs = arrival.receivedNs
         followed[place].isStale = false
+        followed[place].isDoubtful = false
+        followed[place].audit = nil
         if !rules.book.isRequested { followed[place].connection = arrival.connection }
         followed[place].count = counts.current
         var flags = flags(eventNs: message.eventNs)
@@ -299,6 +300,9 @@ extension VenueFeed {
             throw error
         }
         counters.levels += changes.count
+        if rules.auditEveryNs > 0, checksumRule != .ignore {
+            audit(update: message, place, atNs: arrival.receivedNs, &actions)
+        }
         followed[place].heardNs = arrival.receivedNs
         if followed[place].isStale { endStaleness(place, atNs: arrival.receivedNs, &sink) }
         let depth = min(message.depth ?? limits.levelsMost, limits.levelsMost)
@@ -306,7 +310,7 @@ extension VenueFeed {
         followed[place].lastEventNs = message.eventNs
         counters.bookUpdates += 1
         var flags = flags(eventNs: message.eventNs)
-        if message.isDoubtful { flags.insert(.maybeBadBook) }
+        if message.isDoubtful || followed[place].isDoubtful { flags.insert(.maybeBadBook) }
         guard compareChecksum(message, place, &flags) else {
             return resync(place, .checksum, atNs: arrival.receivedNs, &actions, &sink)
         }
@@ -468,7 +472,8 @@ extension VenueFeed {
         try fit(needed, place, eventNs, arrival, &instruments, &sink)
     }
 
-    private mutating func convert(
+    /// The same, in given units; false when a level does not fit them.
+    mutating func convert(
         _ levels: Span<VenueLevel>,
         _ priceScale: UInt8,
         _ quantityScale: UInt8

@@ -3,7 +3,7 @@ import Market
 /// Trades, quotes and candles: what has no life of its own.
 extension VenueFeed {
     /// Decimals of prices and of quantities.
-    struct Scales {
+    struct Scales: Equatable {
         var price: UInt8 = 0
         var quantity: UInt8 = 0
 

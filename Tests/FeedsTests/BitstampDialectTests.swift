@@ -58,6 +58,121 @@ struct BitstampDialectTests {
         #expect(talk.statuses.last?.state == .live)
     }
 
+    /// A live book, and an audit of it under way since 60 s after its first change.
+    private static func audited() throws -> VenueDialogue {
+        var talk = try VenueDialogue("bitstamp")
+        talk.hear(change(100), atNs: 1)
+        talk.answer(url, book(100), atNs: 2)
+        talk.hear(change(101, bids: #"["10.4","4"]"#), atNs: 3)
+        talk.hear(change(102, bids: #"["10.3","3"]"#), atNs: 60_000_000_002)
+        #expect(talk.replay.actions.count == 1, "not due yet")
+        talk.hear(change(103, bids: #"["10.2","2"]"#), atNs: 60_000_000_003)
+        #expect(talk.replay.actions.count == 2 && talk.demand == .fetchSnapshot(url: url, rawSymbol: "ethusd"))
+        talk.hear(change(104, bids: #"["10.4","5"],["10.1","1"]"#), atNs: 60_000_000_004)
+        talk.hear(change(105, asks: #"["11.5","1"]"#), atNs: 60_000_000_005)
+        return talk
+    }
+
+    private static func answer(_ time: Int, bids: String) -> String {
+        #"{"microtimestamp": "\#(time)", "bids": [\#(bids)], "asks": [["11", "2"]]}"#
+    }
+
+    @Test("finds a book right that is as a late answer and what came since make it")
+    func auditsRight() throws {
+        var talk = try Self.audited()
+        // As of 103: what came later is not in it.
+        let book = #"["10.5","1.0"],["10.4","4"],["10.3","3"],["10.2","2"]"#
+        let events = talk.answer(Self.url, Self.answer(103, bids: book), atNs: 60_500_000_000)
+        #expect(events.isEmpty && talk.replay.feed.counters.checksumsRight == 1)
+        #expect(talk.statuses.last?.state == .live && talk.replay.actions.count == 2)
+        talk.hear(Self.change(106), atNs: 120_000_000_002)
+        #expect(talk.replay.actions.count == 2)
+        talk.hear(Self.change(107), atNs: 120_000_000_003)
+        #expect(talk.replay.actions.count == 3, "audited each minute")
+    }
+
+    @Test(
+        "asks for a book anew that an audit finds wrong",
+        arguments: [
+            #"["10.5","1"],["10.4","4"],["10.3","3"],["10.2","2.5"]"#,
+            #"["10.5","1"],["10.4","4"],["10.3","3"],["10.25","7"],["10.2","2"]"#,
+            #"["10.5","1"],["10.4","4"],["10.2","2"]"#, #"["10.5","1.00000000001"],["10.4","4"]"#,
+        ]
+    )
+    func auditsWrong(book: String) throws {
+        var talk = try Self.audited()
+        talk.answer(Self.url, Self.answer(103, bids: book), atNs: 60_500_000_000)
+        #expect(talk.statuses.last == MarketStatus(.resyncing, .checksum))
+        #expect(talk.replay.feed.counters.checksumsWrong == 1)
+        #expect(talk.replay.actions.count == 3 && talk.demand == .fetchSnapshot(url: Self.url, rawSymbol: "ethusd"))
+        talk.hear(Self.change(106), atNs: 60_600_000_000)
+        talk.answer(Self.url, Self.book(107), atNs: 60_700_000_000)
+        #expect(talk.statuses.last?.state == .live && talk.bids("ETH-USD") == [["10.5", "1"]])
+    }
+
+    @Test("does not compare beyond the worst level of an answer")
+    func auditsRange() throws {
+        var talk = try Self.audited()
+        talk.answer(Self.url, Self.answer(103, bids: #"["10.5","1"],["10.4","4"]"#), atNs: 60_500_000_000)
+        #expect(talk.replay.feed.counters.checksumsRight == 1 && talk.statuses.last?.state == .live)
+    }
+
+    @Test("marks a book that an audit finds wrong, where that is only to be counted, until one finds it right")
+    func auditCounts() throws {
+        var talk = try Self.audited()
+        talk.replay.feed.checksumRule = .count
+        talk.answer(Self.url, Self.answer(103, bids: #"["10.5","9"]"#), atNs: 60_500_000_000)
+        #expect(talk.statuses.last?.state == .live)
+        #expect(
+            talk.hear(Self.change(106, bids: #"["9","1"]"#), atNs: 61_000_000_000).last?.flags.contains(.maybeBadBook)
+                == true
+        )
+        talk.hear(Self.change(107, bids: #"["9","2"]"#), atNs: 121_000_000_000)
+        talk.answer(Self.url, Self.answer(107, bids: #"["10.5","1"]"#), atNs: 121_500_000_000)
+        #expect(talk.replay.feed.counters.checksumsRight == 1 && talk.replay.feed.counters.checksumsWrong == 1)
+        #expect(
+            talk.hear(Self.change(108, bids: #"["9","3"]"#), atNs: 122_000_000_000).last?.flags.contains(.maybeBadBook)
+                == false
+        )
+    }
+
+    @Test("asks again, some seconds apart and five times at most, when an answer is from before the audit")
+    func auditRetries() throws {
+        var talk = try Self.audited()
+        var now: Int64 = 60_500_000_000
+        for asked in 3...6 {
+            talk.answer(Self.url, Self.answer(101, bids: #"["1","1"]"#), atNs: now)
+            talk.hear(Self.change(200), atNs: now + 1_999_999_999)
+            #expect(talk.replay.actions.count == asked - 1)
+            talk.hear(Self.change(200), atNs: now + 2_000_000_000)
+            #expect(talk.replay.actions.count == asked)
+            now += 2_100_000_000
+        }
+        talk.answer(Self.url, Self.answer(101, bids: #"["1","1"]"#), atNs: now)
+        talk.hear(Self.change(201), atNs: now + 9_000_000_000)
+        #expect(talk.replay.actions.count == 6, "no more until the next audit")
+        #expect(talk.replay.feed.counters.checksumsRight + talk.replay.feed.counters.checksumsWrong == 0)
+        #expect(talk.statuses.last?.state == .live)
+    }
+
+    @Test("gives an audit up when the book begins anew, needs other units, or changes too much")
+    func auditEnds() throws {
+        var anew = try Self.audited()
+        anew.answer(Self.url, Self.book(110), atNs: 60_400_000_000)
+        #expect(anew.bids("ETH-USD") == [["10.5", "1"]], "an answer newer than the stream leads")
+        var finer = try Self.audited()
+        finer.hear(Self.change(106, bids: #"["9.12345","1"]"#), atNs: 60_400_000_000)
+        var crowded = try Self.audited()
+        for time in 0...5_000 {
+            crowded.hear(Self.change(200 + time, bids: #"["9","\#(time)"]"#), atNs: 60_400_000_000)
+        }
+        for var talk in [anew, finer, crowded] {
+            talk.answer(Self.url, Self.answer(103, bids: #"["10.5","77"]"#), atNs: 60_500_000_000)
+            #expect(talk.statuses.last?.state == .live)
+            #expect(talk.replay.feed.counters.checksumsWrong == 0)
+        }
+    }
+
     @Test("asks for a book anew that stays crossed, and says so")
     func crossed() throws {
         var talk = try VenueDialogue("bitstamp")

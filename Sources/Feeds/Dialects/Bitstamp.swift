@@ -3,7 +3,7 @@ public import Market
 /// Bitstamp, WebSocket version 2: `diff_order_book` and `live_trades`, and order books by REST.
 ///
 /// A book is asked for; changes not newer than it are dropped by their time in microseconds, the others apply. Neither numbers
-/// nor a checksum show a loss: only a book that stays crossed does.
+/// nor a checksum show a loss: a book that stays crossed does, and an audit against the venue's own book each minute.
 public struct BitstampDialect: VenueDialect {
     public let venue = "bitstamp"
     public let rules: VenueRules
@@ -16,6 +16,7 @@ public struct BitstampDialect: VenueDialect {
         rules.pingText = #"{"event":"bts:heartbeat"}"#
         // 10,000 requests are allowed in ten minutes.
         rules.snapshotEveryNs = 100_000_000
+        rules.auditEveryNs = 60_000_000_000
         self.rules = rules
     }
 

@@ -197,7 +197,7 @@ extension MetricFamily {
     package static let feedChecksums = MetricFamily(
         "market_hub_feed_checksums_total",
         .counter,
-        "Checksums of a venue's books that were compared, by whether they fit.",
+        "Checksums of a venue's books that were compared, and audits of Bitstamp's, by whether they fit.",
         labels: ["venue", "outcome"]
     )
     package static let feedRepeats = MetricFamily(
