@@ -67,16 +67,11 @@ package struct BitMEXManner: VenueManner {
         switch request {
         case .ping: reply.texts = ["pong"]
         case .subscribe(let asked, _):
-            for stream in asked.sorted() {
-                guard recording.offers(stream) else {
-                    reply.refused.insert(stream)
-                    reply.texts.append(Self.error("Unknown or expired symbol. Topic: \(Self.name(stream))"))
-                    continue
-                }
-                reply.begins.insert(stream)
-                reply.texts.append(recording.acknowledgement(of: stream) ?? Self.answer("subscribe", stream))
+            reply = .each(of: asked, having: streams, in: recording) { stream in
+                recording.acknowledgement(of: stream) ?? Self.answer("subscribe", stream)
+            } refusal: { stream in
+                Self.error("Unknown or expired symbol. Topic: \(Self.name(stream))")
             }
-            reply.begins.subtract(streams)
         case .unsubscribe(let asked, _):
             reply.ends = asked.intersection(streams)
             reply.texts = asked.sorted().map { Self.answer("unsubscribe", $0) }

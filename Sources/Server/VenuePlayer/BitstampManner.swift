@@ -53,13 +53,6 @@ package struct BitstampManner: VenueManner {
         return event == "bts:subscribe" ? .subscribe([stream], tag: nil) : .unsubscribe([stream], tag: nil)
     }
 
-    package func streams(
-        ofPath path: String,
-        query: [(name: String, value: String)]
-    ) throws(MeaningFault) -> [PlayedStream]? {
-        path == "/" ? [] : nil
-    }
-
     package func reply(
         to request: VenueRequest,
         having streams: Set<PlayedStream>,
@@ -70,16 +63,11 @@ package struct BitstampManner: VenueManner {
         case .ping:
             reply.texts = [#"{"event":"bts:heartbeat","channel":"","data":{"status":"success"}}"#]
         case .subscribe(let asked, _):
-            for stream in asked.sorted() {
-                guard recording.offers(stream) else {
-                    reply.refused.insert(stream)
-                    reply.texts.append(Self.error("Bad subscription string."))
-                    continue
-                }
-                reply.begins.insert(stream)
-                reply.texts.append(recording.acknowledgement(of: stream) ?? Self.succeeded("subscription", stream))
+            reply = .each(of: asked, having: streams, in: recording) { stream in
+                recording.acknowledgement(of: stream) ?? Self.succeeded("subscription", stream)
+            } refusal: { _ in
+                Self.error("Bad subscription string.")
             }
-            reply.begins.subtract(streams)
         case .unsubscribe(let asked, _):
             reply.ends = asked.intersection(streams)
             reply.texts = asked.sorted().map { Self.succeeded("unsubscription", $0) }

@@ -54,13 +54,6 @@ package struct CoinbaseAdvancedManner: VenueManner {
         return type == "subscribe" ? .subscribe(streams, tag: nil) : .unsubscribe(streams, tag: nil)
     }
 
-    package func streams(
-        ofPath path: String,
-        query: [(name: String, value: String)]
-    ) throws(MeaningFault) -> [PlayedStream]? {
-        path == "/" ? [] : nil
-    }
-
     /// A frame with one wrong product fails as a whole.
     package func reply(
         to request: VenueRequest,

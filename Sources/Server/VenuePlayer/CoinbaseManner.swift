@@ -58,13 +58,6 @@ package struct CoinbaseManner: VenueManner {
         }
     }
 
-    package func streams(
-        ofPath path: String,
-        query: [(name: String, value: String)]
-    ) throws(MeaningFault) -> [PlayedStream]? {
-        path == "/" ? [] : nil
-    }
-
     /// A frame with one wrong product fails as a whole.
     package func reply(
         to request: VenueRequest,

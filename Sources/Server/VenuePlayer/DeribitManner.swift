@@ -7,6 +7,7 @@ internal import JSON
 /// that stays unanswered closes nothing here, and one comes to everyone who subscribed.
 package struct DeribitManner: VenueManner {
     package let venue = "deribit"
+    package let paths = ["/ws/api/v2"]
     package let rules: MannerRules
 
     package init() {
@@ -64,13 +65,6 @@ package struct DeribitManner: VenueManner {
         for name in try channels.texts(named: "channels") { streams.insert(try stream(named: name)) }
         guard !streams.isEmpty else { throw .badMember("channels") }
         return streams
-    }
-
-    package func streams(
-        ofPath path: String,
-        query: [(name: String, value: String)]
-    ) throws(MeaningFault) -> [PlayedStream]? {
-        path == "/ws/api/v2" ? [] : nil
     }
 
     package func reply(

@@ -6,6 +6,7 @@ internal import JSON
 /// refusal of this channel; those of the REST API are used.
 package struct GeminiManner: VenueManner {
     package let venue = "gemini"
+    package let paths = ["/v2/marketdata", "/"]
     package let rules: MannerRules
 
     package init() {
@@ -45,14 +46,6 @@ package struct GeminiManner: VenueManner {
             }
         }
         return type == "subscribe" ? .subscribe(streams, tag: nil) : .unsubscribe(streams, tag: nil)
-    }
-
-    package func streams(
-        ofPath path: String,
-        query: [(name: String, value: String)]
-    ) throws(MeaningFault) -> [PlayedStream]? {
-        // A client that was told of another host may leave out the path.
-        path == "/v2/marketdata" || path == "/" ? [] : nil
     }
 
     /// Nothing is acknowledged: the data begin.

@@ -7,6 +7,7 @@ internal import JSON
 /// a minute is not enforced.
 package struct KrakenFuturesManner: VenueManner {
     package let venue = "kraken-futures"
+    package let paths = ["/ws/v1", "/"]
     package let rules = MannerRules()
 
     package init() {}
@@ -45,14 +46,6 @@ package struct KrakenFuturesManner: VenueManner {
         return event == "subscribe" ? .subscribe(streams, tag: nil) : .unsubscribe(streams, tag: nil)
     }
 
-    package func streams(
-        ofPath path: String,
-        query: [(name: String, value: String)]
-    ) throws(MeaningFault) -> [PlayedStream]? {
-        // A client that was told of another host may leave out the path.
-        path == "/ws/v1" || path == "/" ? [] : nil
-    }
-
     /// Every product is answered on its own, the wrong ones among them.
     package func reply(
         to request: VenueRequest,
@@ -62,19 +55,12 @@ package struct KrakenFuturesManner: VenueManner {
         var reply = VenueReply()
         switch request {
         case .subscribe(let asked, _):
-            for stream in asked.sorted() {
-                guard recording.offers(stream) else {
-                    reply.refused.insert(stream)
-                    let isProduct = recording.symbols.contains(stream.symbol)
-                    reply.texts.append(Self.error(isProduct ? "Invalid feed" : "Invalid product id"))
-                    continue
-                }
-                reply.begins.insert(stream)
-                reply.texts.append(
-                    recording.acknowledgement(of: stream) ?? Self.acknowledgement("subscribed", stream)
-                )
+            reply = .each(of: asked, having: streams, in: recording) { stream in
+                recording.acknowledgement(of: stream) ?? Self.acknowledgement("subscribed", stream)
+            } refusal: { stream in
+                let isProduct = recording.symbols.contains(stream.symbol)
+                return Self.error(isProduct ? "Invalid feed" : "Invalid product id")
             }
-            reply.begins.subtract(streams)
         case .unsubscribe(let asked, _):
             reply.ends = asked.intersection(streams)
             reply.texts = asked.sorted().map { Self.acknowledgement("unsubscribed", $0) }

@@ -86,13 +86,6 @@ package struct KrakenManner: VenueManner {
         return number
     }
 
-    package func streams(
-        ofPath path: String,
-        query: [(name: String, value: String)]
-    ) throws(MeaningFault) -> [PlayedStream]? {
-        path == "/" ? [] : nil
-    }
-
     /// Every pair is answered on its own, the wrong ones among them.
     package func reply(
         to request: VenueRequest,
@@ -104,19 +97,12 @@ package struct KrakenManner: VenueManner {
         case .ping(let tag):
             reply.texts = ["{\"event\":\"pong\"" + (tag.map { ",\"reqid\":\($0)" } ?? "") + "}"]
         case .subscribe(let asked, let tag):
-            for stream in asked.sorted() {
-                guard recording.offers(stream) else {
-                    reply.refused.insert(stream)
-                    reply.texts.append(Self.refusal(of: stream, recording, tag))
-                    continue
-                }
-                reply.begins.insert(stream)
-                reply.texts.append(
-                    recording.acknowledgement(of: stream)
-                        ?? Self.status("subscribed", stream, channelID: 1, error: nil, tag)
-                )
+            reply = .each(of: asked, having: streams, in: recording) { stream in
+                recording.acknowledgement(of: stream)
+                    ?? Self.status("subscribed", stream, channelID: 1, error: nil, tag)
+            } refusal: { stream in
+                Self.refusal(of: stream, recording, tag)
             }
-            reply.begins.subtract(streams)
         case .unsubscribe(let asked, let tag):
             for stream in asked.sorted() {
                 guard streams.contains(stream) else {

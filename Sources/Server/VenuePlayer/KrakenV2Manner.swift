@@ -6,6 +6,7 @@ internal import JSON
 /// and heartbeat (about once a second while there is a subscription).
 package struct KrakenV2Manner: VenueManner {
     package let venue = "kraken-v2"
+    package let paths = ["/v2", "/"]
     package let rules: MannerRules
 
     package init() {
@@ -57,14 +58,6 @@ package struct KrakenV2Manner: VenueManner {
         return Set(try symbols.texts(named: "symbol").map { PlayedStream(channel: channel, symbol: $0) })
     }
 
-    package func streams(
-        ofPath path: String,
-        query: [(name: String, value: String)]
-    ) throws(MeaningFault) -> [PlayedStream]? {
-        // A client that was told of another host may leave out the path.
-        path == "/v2" || path == "/" ? [] : nil
-    }
-
     /// Every pair is answered on its own, the wrong ones among them.
     package func reply(
         to request: VenueRequest,
@@ -76,17 +69,12 @@ package struct KrakenV2Manner: VenueManner {
         case .ping(let tag):
             reply.texts = ["{\"method\":\"pong\"" + (tag.map { ",\"req_id\":\($0)" } ?? "") + "}"]
         case .subscribe(let asked, let tag):
-            for stream in asked.sorted() {
-                guard recording.offers(stream) else {
-                    reply.refused.insert(stream)
-                    let error = "Currency pair not supported \(stream.symbol)"
-                    reply.texts.append(Self.error("subscribe", error, symbol: stream.symbol, tag))
-                    continue
-                }
-                reply.begins.insert(stream)
-                reply.texts.append(Self.result("subscribe", stream, tag))
+            reply = .each(of: asked, having: streams, in: recording) { stream in
+                Self.result("subscribe", stream, tag)
+            } refusal: { stream in
+                let error = "Currency pair not supported \(stream.symbol)"
+                return Self.error("subscribe", error, symbol: stream.symbol, tag)
             }
-            reply.begins.subtract(streams)
         case .unsubscribe(let asked, let tag):
             for stream in asked.sorted() {
                 guard streams.contains(stream) else {

@@ -7,6 +7,7 @@ internal import JSON
 /// codes. Whether one wrong argument spoils the others of its request is not told; here each is answered on its own.
 package struct OKXManner: VenueManner {
     package let venue = "okx"
+    package let paths = ["/ws/v5/public"]
     package let rules: MannerRules
 
     package init() {
@@ -46,13 +47,6 @@ package struct OKXManner: VenueManner {
         return operation == "subscribe" ? .subscribe(streams, tag: tag) : .unsubscribe(streams, tag: tag)
     }
 
-    package func streams(
-        ofPath path: String,
-        query: [(name: String, value: String)]
-    ) throws(MeaningFault) -> [PlayedStream]? {
-        path == "/ws/v5/public" ? [] : nil
-    }
-
     package func reply(
         to request: VenueRequest,
         having streams: Set<PlayedStream>,
@@ -62,17 +56,12 @@ package struct OKXManner: VenueManner {
         switch request {
         case .ping: reply.texts = ["pong"]
         case .subscribe(let asked, let tag):
-            for stream in asked.sorted() {
-                guard recording.offers(stream) else {
-                    reply.refused.insert(stream)
-                    let name = "channel:\(stream.channel),instId:\(stream.symbol)"
-                    reply.texts.append(Self.error("60018", "Wrong URL or \(name) doesn't exist.", tag))
-                    continue
-                }
-                reply.begins.insert(stream)
-                reply.texts.append(recording.acknowledgement(of: stream) ?? Self.event("subscribe", stream, tag))
+            reply = .each(of: asked, having: streams, in: recording) { stream in
+                recording.acknowledgement(of: stream) ?? Self.event("subscribe", stream, tag)
+            } refusal: { stream in
+                let name = "channel:\(stream.channel),instId:\(stream.symbol)"
+                return Self.error("60018", "Wrong URL or \(name) doesn't exist.", tag)
             }
-            reply.begins.subtract(streams)
         case .unsubscribe(let asked, let tag):
             reply.ends = asked.intersection(streams)
             reply.texts = asked.sorted().map { Self.event("unsubscribe", $0, tag) }

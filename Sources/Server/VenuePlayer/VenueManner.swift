@@ -17,6 +17,9 @@ package protocol VenueManner: Sendable {
     /// What a client's frame means; two frames of the same meaning give equal requests.
     func request(_ text: UnsafeRawBufferPointer) throws(MeaningFault) -> VenueRequest
 
+    /// Where the venue has a WebSocket that subscribes to nothing by itself; `/` for a client that was told of another host.
+    var paths: [String] { get }
+
     /// What connecting to this place subscribes to by itself; nil where the venue has no WebSocket.
     func streams(ofPath path: String, query: [(name: String, value: String)]) throws(MeaningFault) -> [PlayedStream]?
 
@@ -32,6 +35,15 @@ package protocol VenueManner: Sendable {
 
 extension VenueManner {
     package func numbered(_ text: some Collection<UInt8>, _ number: UInt64) -> [UInt8]? { nil }
+
+    package var paths: [String] { ["/"] }
+
+    package func streams(
+        ofPath path: String,
+        query: [(name: String, value: String)]
+    ) throws(MeaningFault) -> [PlayedStream]? {
+        paths.contains(path) ? [] : nil
+    }
 }
 
 /// All venues that can be played.
@@ -138,6 +150,30 @@ package struct VenueReply: Equatable, Sendable {
     package var ends: Set<PlayedStream> = []
     /// Streams that were asked for and not recorded.
     package var refused: Set<PlayedStream> = []
+
+    /// Begins each stream that was recorded, and refuses each other one, with a text for every one of them.
+    ///
+    /// A stream that the client has already is acknowledged again and does not begin again.
+    static func each(
+        of asked: Set<PlayedStream>,
+        having streams: Set<PlayedStream>,
+        in recording: Recording,
+        acknowledgement: (PlayedStream) -> String,
+        refusal: (PlayedStream) -> String
+    ) -> VenueReply {
+        var reply = VenueReply()
+        for stream in asked.sorted() {
+            if recording.offers(stream) {
+                reply.begins.insert(stream)
+                reply.texts.append(acknowledgement(stream))
+            } else {
+                reply.refused.insert(stream)
+                reply.texts.append(refusal(stream))
+            }
+        }
+        reply.begins.subtract(streams)
+        return reply
+    }
 }
 
 /// Why an HTTP request is not answered from the recording.
