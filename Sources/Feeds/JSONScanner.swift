@@ -132,6 +132,7 @@ extension JSONScanner {
 // MARK: Values
 
 extension JSONScanner {
+    @inline(__always)
     public var isAtArray: Bool { byte == UInt8(ascii: "[") }
     public var isAtObject: Bool { byte == UInt8(ascii: "{") }
 

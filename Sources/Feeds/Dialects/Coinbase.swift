@@ -66,33 +66,40 @@ public struct CoinbaseDialect: VenueDialect {
         _ levels: inout [VenueLevel]
     ) throws(FrameFault) {
         let text = scanner.text
-        switch key.end - key.start - 2 {
-        case 4 where key.equals("type", in: text): fields.type = try scanner.value()
-        case 4 where key.equals("time", in: text): fields.time = try scanner.value()
-        case 4 where key.equals("side", in: text): fields.side = try scanner.value()
-        case 4 where key.equals("size", in: text): fields.size = try scanner.value()
-        case 4 where key.equals("asks", in: text) && scanner.isAtArray:
-            fields.hasLevels = true
-            try scanner.levels(.ask, into: &levels)
-        case 4 where key.equals("bids", in: text) && scanner.isAtArray:
-            fields.hasLevels = true
-            try scanner.levels(.bid, into: &levels)
-        case 7 where key.equals("changes", in: text) && scanner.isAtArray:
-            fields.hasLevels = true
-            try readChanges(&scanner, &levels)
-        case 10 where key.equals("product_id", in: text): fields.product = try scanner.value()
-        case 5 where key.equals("price", in: text): fields.price = try scanner.value()
-        case 8 where key.equals("trade_id", in: text): fields.tradeID = try scanner.value()
-        case 8 where key.equals("sequence", in: text): fields.sequence = try scanner.value()
-        case 8 where key.equals("best_bid", in: text): fields.bestBid = try scanner.value()
-        case 8 where key.equals("best_ask", in: text): fields.bestAsk = try scanner.value()
-        case 8 where key.equals("channels", in: text): fields.channels = try scanner.value()
-        case 13 where key.equals("best_bid_size", in: text): fields.bidSize = try scanner.value()
-        case 13 where key.equals("best_ask_size", in: text): fields.askSize = try scanner.value()
-        case 6 where key.equals("reason", in: text): fields.message = try scanner.value()
-        case 7 where key.equals("message", in: text) && !fields.message.isPresent:
-            fields.message = try scanner.value()
-        default: try scanner.skip()
+        let length = key.end &- key.start &- 2
+        if scanner.isAtArray {
+            switch length {
+            case 7 where key.equals("changes", in: text):
+                fields.hasLevels = true
+                return try readChanges(&scanner, &levels)
+            case 4 where key.equals("asks", in: text):
+                fields.hasLevels = true
+                return try scanner.levels(.ask, into: &levels)
+            case 4 where key.equals("bids", in: text):
+                fields.hasLevels = true
+                return try scanner.levels(.bid, into: &levels)
+            default: break
+            }
+        }
+        // At one place for all keys: one for each would leave the optimizer nothing to inline the comparisons with.
+        let value = try scanner.value()
+        switch length {
+        case 4 where key.equals("type", in: text): fields.type = value
+        case 4 where key.equals("time", in: text): fields.time = value
+        case 4 where key.equals("side", in: text): fields.side = value
+        case 4 where key.equals("size", in: text): fields.size = value
+        case 10 where key.equals("product_id", in: text): fields.product = value
+        case 5 where key.equals("price", in: text): fields.price = value
+        case 8 where key.equals("trade_id", in: text): fields.tradeID = value
+        case 8 where key.equals("sequence", in: text): fields.sequence = value
+        case 8 where key.equals("best_bid", in: text): fields.bestBid = value
+        case 8 where key.equals("best_ask", in: text): fields.bestAsk = value
+        case 8 where key.equals("channels", in: text): fields.channels = value
+        case 13 where key.equals("best_bid_size", in: text): fields.bidSize = value
+        case 13 where key.equals("best_ask_size", in: text): fields.askSize = value
+        case 6 where key.equals("reason", in: text): fields.message = value
+        case 7 where key.equals("message", in: text) && !fields.message.isPresent: fields.message = value
+        default: break
         }
     }
 
