@@ -111,13 +111,18 @@ extension JSONScanner {
     /// How many of the first bytes are below ten, of a word whose bytes are characters with the digit zero taken off.
     @inline(always)
     private static func digitCount(_ word: UInt64) -> Int {
-        let others = ((word &+ 0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080
-        return others.trailingZeroBitCount >> 3
+        nonDigits(word).trailingZeroBitCount >> 3
+    }
+
+    /// Marks the bytes that are ten or above; marks above the lowest can be wrong.
+    @inline(always)
+    static func nonDigits(_ word: UInt64) -> UInt64 {
+        ((word &+ 0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080
     }
 
     /// The value of eight digits, one a byte, the first lowest.
     @inline(always)
-    private static func eightDigits(_ word: UInt64) -> Int64 {
+    static func eightDigits(_ word: UInt64) -> Int64 {
         let pairs = (word &* 10) &+ (word >> 8)
         let low = (pairs & 0x0000_00FF_0000_00FF) &* 0x000F_4240_0000_0064
         let high = ((pairs >> 16) & 0x0000_00FF_0000_00FF) &* 0x0000_2710_0000_0001
