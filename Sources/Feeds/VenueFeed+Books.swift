@@ -4,23 +4,24 @@ import Market
 extension VenueFeed {
     mutating func handle(
         _ message: VenueBook,
-        _ frame: borrowing VenueFrame,
+        _ levels: [VenueLevel],
+        _ names: [UInt64],
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
         _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
-        let own = frame.levels.span.extracting(message.levels)
+        let own = levels.span.extracting(message.levels)
         guard message.isSnapshot, message.keying != .price else {
-            return try handle(message, own, frame, arrival, &instruments, &actions, &sink)
+            return try handle(message, own, names, arrival, &instruments, &actions, &sink)
         }
-        try handle(keyedSnapshot: message, own, frame, arrival, &instruments, &actions, &sink)
+        try handle(keyedSnapshot: message, own, names, arrival, &instruments, &actions, &sink)
     }
 
     mutating func handle(
         _ message: VenueBook,
         _ own: Span<VenueLevel>,
-        _ frame: borrowing VenueFrame,
+        _ names: [UInt64],
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
@@ -43,15 +44,15 @@ extension VenueFeed {
             place = try follow(message.symbol, scales: needed, arrival, &instruments, &sink)
         }
         if message.keying != .price {
-            try take(keyedUpdate: message, own, frame.levelNames, place, arrival, &instruments, &actions, &sink)
+            try take(keyedUpdate: message, own, names, place, arrival, &instruments, &actions, &sink)
         } else if message.isSnapshot {
             followed[place].entries = nil
             try take(snapshot: message, own, place, arrival, &instruments, &actions, &sink)
-            if message.areLevelsNamed { remember(frame.levelNames, of: own, message.levels, place) }
+            if message.areLevelsNamed { remember(names, of: own, message.levels, place) }
         } else if message.areLevelsNamed, followed[place].state == .live,
             followed[place].connection == arrival.connection
         {
-            guard let priced = priced(own, frame.levelNames, message.levels, place) else {
+            guard let priced = priced(own, names, message.levels, place) else {
                 return resync(place, .gap, atNs: arrival.receivedNs, &actions, &sink)
             }
             try take(update: message, priced.span, place, arrival, &instruments, &actions, &sink)

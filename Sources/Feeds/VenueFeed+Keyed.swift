@@ -6,7 +6,7 @@ extension VenueFeed {
     mutating func handle(
         keyedSnapshot message: VenueBook,
         _ levels: Span<VenueLevel>,
-        _ frame: borrowing VenueFrame,
+        _ names: [UInt64],
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
@@ -15,11 +15,11 @@ extension VenueFeed {
         var totals = message
         totals.keying = .price
         guard message.keying == .entry else {
-            return try handle(totals, levels, frame, arrival, &instruments, &actions, &sink)
+            return try handle(totals, levels, names, arrival, &instruments, &actions, &sink)
         }
         var entries = EntryTotals(most: 2 * limits.levelsMost)
-        guard let all = entries.apply(levels, frame.levelNames[message.levels]) else { throw .outOfRange }
-        try handle(totals, all.span, frame, arrival, &instruments, &actions, &sink)
+        guard let all = entries.apply(levels, names[message.levels]) else { throw .outOfRange }
+        try handle(totals, all.span, names, arrival, &instruments, &actions, &sink)
         if let place = place(of: message.symbol, arrival), followed[place].state == .live {
             followed[place].entries = entries
         }

@@ -71,7 +71,8 @@ public struct VenueFeed: Sendable {
     let rules: VenueRules
     var followed: [FeedInstrument] = []
     var changes: [LevelChange] = []
-    private var frame = VenueFrame()
+    /// Nil while a frame is read: what it says changes the feed.
+    private var frame: VenueFrame? = VenueFrame()
     private var index = SymbolIndex()
     private var placeByID: [InstrumentID: Int] = [:]
     var counts = FrameCounts()
@@ -115,10 +116,7 @@ public struct VenueFeed: Sendable {
         actions: inout [FeedAction],
         into sink: inout some MarketEventSink
     ) throws(FrameFault) {
-        let arrival = Arrival(text: text, connection: connection, receivedNs: receivedNs)
-        try read(arrival, &instruments, &actions, &sink) { dialect, frame throws(FrameFault) in
-            try dialect.parse(text, into: &frame)
-        }
+        try read(Arrival(text: text, connection: connection, receivedNs: receivedNs), &instruments, &actions, &sink)
     }
 
     /// Takes the answer to a request for an instrument's book.
@@ -132,9 +130,7 @@ public struct VenueFeed: Sendable {
         into sink: inout some MarketEventSink
     ) throws(FrameFault) {
         let arrival = Arrival(text: body, connection: connection, receivedNs: receivedNs, rawSymbol: rawSymbol)
-        try read(arrival, &instruments, &actions, &sink) { dialect, frame throws(FrameFault) in
-            try dialect.parseSnapshot(body, into: &frame)
-        }
+        try read(arrival, &instruments, &actions, &sink)
     }
 
     /// Forgets the books of a connection that is gone.
@@ -214,23 +210,26 @@ public struct VenueFeed: Sendable {
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
-        _ sink: inout some MarketEventSink,
-        parse: (any VenueDialect, inout VenueFrame) throws(FrameFault) -> Void
+        _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         counters.frames += 1
-        var frame = VenueFrame()
-        swap(&frame, &self.frame)
-        defer { swap(&frame, &self.frame) }
+        var frame = self.frame.take() ?? VenueFrame()
+        defer { self.frame = frame }
         frame.clear()
         do throws(FrameFault) {
-            try parse(dialect, &frame)
-            guard follows(frame, arrival, &actions, &sink) else {
+            if arrival.rawSymbol == nil {
+                try dialect.parse(arrival.text, into: &frame)
+            } else {
+                try dialect.parseSnapshot(arrival.text, into: &frame)
+            }
+            guard follows(frame.number, of: frame.numbered, arrival, &actions, &sink) else {
                 counters.repeatedFrames += 1
                 return
             }
             if frame.messages.count > 1 { try checkWhole(frame, arrival, instruments, &actions, &sink) }
-            for message in frame.messages {
-                try handle(message, frame, arrival, &instruments, &actions, &sink)
+            let messages = frame.messages.span
+            for index in messages.indices {
+                try handle(messages[index], frame.levels, frame.levelNames, arrival, &instruments, &actions, &sink)
             }
         } catch {
             counters.badFrames += 1
@@ -238,9 +237,11 @@ public struct VenueFeed: Sendable {
         }
     }
 
+    // Given the frame's arrays instead of the frame: a copy of what was just written in pieces waits for the last of them.
     private mutating func handle(
         _ message: VenueMessage,
-        _ frame: borrowing VenueFrame,
+        _ levels: [VenueLevel],
+        _ names: [UInt64],
         _ arrival: Arrival,
         _ instruments: inout InstrumentTable,
         _ actions: inout [FeedAction],
@@ -254,7 +255,7 @@ public struct VenueFeed: Sendable {
         case .candle(let candle):
             try handle(candle, arrival, &instruments, &sink)
         case .book(let book):
-            try handle(book, frame, arrival, &instruments, &actions, &sink)
+            try handle(book, levels, names, arrival, &instruments, &actions, &sink)
         case .subscribed(let symbol):
             if let known = place(of: symbol, arrival), followed[known].state == .empty {
                 followed[known].connection = arrival.connection
@@ -278,16 +279,17 @@ public struct VenueFeed: Sendable {
 
     /// Whether a frame's number is the next one, or has a hole before it, which everything it counts is then told of.
     private mutating func follows(
-        _ frame: borrowing VenueFrame,
+        _ number: UInt64?,
+        of counted: FrameValue,
         _ arrival: Arrival,
         _ actions: inout [FeedAction],
         _ sink: inout some MarketEventSink
     ) -> Bool {
-        guard let number = frame.number else {
+        guard let number else {
             counts.takeNone()
             return true
         }
-        let name = frame.numbered.bytes(in: arrival.text)
+        let name = counted.bytes(in: arrival.text)
         switch counts.take(number, of: name, on: arrival.connection) {
         case .isNext: return true
         case .isKnown: return false

@@ -112,15 +112,16 @@ public enum LevelKeying: Sendable, BitwiseCopyable {
 
 public struct VenueCandle: Sendable, BitwiseCopyable {
     public var symbol: FrameValue
-    public var interval: CandleInterval
     public var openNs: Int64
     public var open: VenueNumber
     public var high: VenueNumber
     public var low: VenueNumber
     public var close: VenueNumber
     public var volume: VenueNumber
-    public var tradeCount: UInt64
+    // They fill what the number leaves of its words: this is the longest message, and each is copied at its length.
+    public var interval: CandleInterval
     public var isClosed: Bool
+    public var tradeCount: UInt64
     public var eventNs: Int64
 }
 

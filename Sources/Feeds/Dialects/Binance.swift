@@ -246,15 +246,15 @@ public struct BinanceDialect: VenueDialect {
             .candle(
                 VenueCandle(
                     symbol: fields.s,
-                    interval: interval,
                     openNs: try outer.millisecondsNs(in: t),
                     open: try outer.number(in: o, named: "o"),
                     high: try outer.number(in: h, named: "h"),
                     low: try outer.number(in: l, named: "l"),
                     close: try outer.number(in: c, named: "c"),
                     volume: try outer.quantity(in: v, named: "v"),
-                    tradeCount: try outer.unsigned(in: n, named: "n"),
+                    interval: interval,
                     isClosed: x.isWord("true", in: text),
+                    tradeCount: try outer.unsigned(in: n, named: "n"),
                     eventNs: try outer.millisecondsNs(in: fields.eventTime)
                 )
             )

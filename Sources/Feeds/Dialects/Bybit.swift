@@ -327,15 +327,15 @@ public struct BybitDialect: VenueDialect {
             .candle(
                 VenueCandle(
                     symbol: topic.symbol,
-                    interval: interval,
                     openNs: try scanner.millisecondsNs(in: start),
                     open: try scanner.number(in: open, named: "open"),
                     high: try scanner.number(in: high, named: "high"),
                     low: try scanner.number(in: low, named: "low"),
                     close: try scanner.number(in: close, named: "close"),
                     volume: try scanner.quantity(in: volume, named: "volume"),
-                    tradeCount: 0,
+                    interval: interval,
                     isClosed: confirm.isWord("true", in: text),
+                    tradeCount: 0,
                     eventNs: try scanner.millisecondsNs(in: time)
                 )
             )

@@ -205,15 +205,15 @@ public struct DBNDialect: VenueDialect {
         guard openNs <= .max - interval.lengthNs else { throw .badTime(offset: 8) }
         let candle = VenueCandle(
             symbol: symbol,
-            interval: interval,
             openNs: openNs,
             open: open,
             high: high,
             low: low,
             close: close,
             volume: VenueNumber(digits: volume, scale: 0, written: 0),
-            tradeCount: 0,
+            interval: interval,
             isClosed: true,
+            tradeCount: 0,
             // It is known when it is over.
             eventNs: openNs + interval.lengthNs
         )

@@ -196,15 +196,15 @@ public struct GeminiDialect: VenueDialect {
                 .candle(
                     VenueCandle(
                         symbol: fields.symbol,
-                        interval: interval,
                         openNs: openNs,
                         open: numbers[0],
                         high: numbers[1],
                         low: numbers[2],
                         close: numbers[3],
                         volume: numbers[4],
-                        tradeCount: 0,
+                        interval: interval,
                         isClosed: frame.messages.count > first,
+                        tradeCount: 0,
                         eventNs: 0
                     )
                 )
