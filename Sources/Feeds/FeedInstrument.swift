@@ -88,7 +88,7 @@ struct FeedInstrument: Sendable {
             kept += 1
         }
         if kept < changes.count { changes.removeLast(changes.count - kept) }
-        for side in Side.allCases where book.depth(of: side) > depthMost {
+        for side in [Side.bid, .ask] where book.depth(of: side) > depthMost {
             book.truncate(side, to: depthMost) { changes.append(LevelChange(side, price: $0.price, quantity: .zero)) }
         }
         return Quote(of: book)

@@ -84,6 +84,8 @@ public struct Quote: Hashable, Sendable, BitwiseCopyable {
     )
 
     /// The top of a book.
+    // Inlined it reads the book where it stands; called it would be given a copy, two counted references with it.
+    @inlinable @inline(__always)
     public init(of book: OrderBook) {
         bid = book.bestBid ?? Self.none.bid
         ask = book.bestAsk ?? Self.none.ask

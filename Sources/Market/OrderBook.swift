@@ -39,8 +39,8 @@ public struct OrderBook: Sendable {
 
     public init() {}
 
-    public var bestBid: Level? { bids.last }
-    public var bestAsk: Level? { asks.last }
+    @inlinable public var bestBid: Level? { bids.last }
+    @inlinable public var bestAsk: Level? { asks.last }
     public var isEmpty: Bool { bids.isEmpty && asks.isEmpty }
     /// Whether the best bid is at or above the best ask.
     public var isCrossed: Bool {
@@ -48,6 +48,7 @@ public struct OrderBook: Sendable {
         return bid.price >= ask.price
     }
 
+    @inlinable
     public func depth(of side: Side) -> Int { side == .bid ? bids.count : asks.count }
 
     /// The level at `rank`, 0 being the best.
