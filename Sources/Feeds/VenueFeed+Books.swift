@@ -479,16 +479,23 @@ extension VenueFeed {
         _ priceScale: UInt8,
         _ quantityScale: UInt8
     ) -> Bool {
-        if !changes.isEmpty { changes.removeAll(keepingCapacity: true) }
+        changes.empty()
         let isWritten = rules.decimals == .written
-        for index in levels.indices {
-            let level = levels[index]
-            guard let ticks = level.price.units(atScale: priceScale),
-                let lots = level.quantity.units(atScale: quantityScale),
-                lots >= 0, !isWritten || (level.price.written <= priceScale && level.quantity.written <= quantityScale)
-            else { return false }
-            changes.append(LevelChange(level.side, price: Price(ticks: ticks), quantity: Quantity(lots: lots)))
+        var isFitting = true
+        // At once, so that it is asked once whether there is room and whether nobody else has the array.
+        changes.append(addingCapacity: levels.count) { changes in
+            for index in levels.indices {
+                let level = levels[index]
+                guard let ticks = level.price.units(atScale: priceScale),
+                    let lots = level.quantity.units(atScale: quantityScale), lots >= 0,
+                    !isWritten || (level.price.written <= priceScale && level.quantity.written <= quantityScale)
+                else {
+                    isFitting = false
+                    return
+                }
+                changes.append(LevelChange(level.side, price: Price(ticks: ticks), quantity: Quantity(lots: lots)))
+            }
         }
-        return true
+        return isFitting
     }
 }

@@ -144,10 +144,21 @@ public struct VenueFrame: Sendable {
 
     /// Empties the frame for the next message.
     public mutating func clear() {
-        if !messages.isEmpty { messages.removeAll(keepingCapacity: true) }
-        if !levels.isEmpty { levels.removeAll(keepingCapacity: levels.capacity <= Self.levelsKeptMost) }
-        if !levelNames.isEmpty { levelNames.removeAll(keepingCapacity: levelNames.capacity <= Self.levelsKeptMost) }
+        messages.empty()
+        levels.empty(keepingMost: Self.levelsKeptMost)
+        levelNames.empty(keepingMost: Self.levelsKeptMost)
         if number != nil { (number, numbered) = (nil, .none) }
+    }
+}
+
+extension Array {
+    /// Removes all elements, keeping memory for up to `most` of them.
+    ///
+    /// A single one, the usual number, is taken off the end, for half of what it costs to remove a range.
+    @inline(always)
+    mutating func empty(keepingMost most: Int = .max) {
+        if count == 1 { removeLast() }
+        if !isEmpty { removeAll(keepingCapacity: capacity <= most) }
     }
 }
 
