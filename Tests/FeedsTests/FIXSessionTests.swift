@@ -11,11 +11,11 @@ private struct Wire {
     var number: UInt64 = 1
     var isForFeed: [Bool] = []
 
-    init(_ change: (inout FIXSession.Settings) -> Void = { _ in }) {
+    init(asking symbols: [String] = ["A", "B"], _ change: (inout FIXSession.Settings) -> Void = { _ in }) {
         var settings = FIXSession.Settings(sender: "HUB", target: "VENUE")
         settings.heartbeatSeconds = 10
         change(&settings)
-        let subscription = VenueSubscription(rawSymbols: ["A", "B"], channels: [.book, .trades])
+        let subscription = VenueSubscription(rawSymbols: symbols, channels: [.book, .trades])
         session = FIXSession(FIXMarketDataDialect(depth: 5), subscription: subscription, settings: settings)
     }
 
@@ -216,6 +216,44 @@ struct FIXSessionTests {
         )
         wire.venue("35=0", number: 10)
         #expect(wire.isForFeed.last == true)
+    }
+
+    @Test("leaves a venue that is asked for nothing and fills a hole with nothing, for a session that begins anew")
+    func gapFillUnasked() throws {
+        var wire = Wire(asking: [])
+        try wire.logOn()
+        wire.venue("35=0", number: 9)
+        wire.venue("35=4|43=Y|123=Y|36=10", number: 2)
+        #expect(try wire.look() == ["35=2|34=2|7=2|16=0", "close", "lost gap"])
+        wire.advance(seconds: 0.5)
+        #expect(try wire.look() == ["connect"])
+    }
+
+    @Test("leaves a venue alone that refuses eight times in a row, and tries once when its time is over")
+    func breaker() throws {
+        var wire = Wire()
+        wire.handle(.start)
+        for _ in 0..<8 {
+            while wire.session.state != .connecting { wire.advance(seconds: 0.25) }
+            wire.handle(.connected)
+            wire.number = 1
+            wire.venue("35=5|58=no")
+        }
+        #expect(wire.session.gate.openings == 1)
+        _ = try wire.look()
+        wire.advance(seconds: 59.9)
+        #expect(try wire.look().isEmpty)
+        wire.advance(seconds: 0.2)
+        #expect(try wire.look() == ["connect"])
+        // A session that stays closes the breaker.
+        wire.handle(.connected)
+        wire.number = 1
+        wire.venue("35=A|108=10")
+        for _ in 0..<4 {
+            wire.advance(seconds: 10)
+            wire.venue("35=0")
+        }
+        #expect(wire.session.gate.breaker == .closed)
     }
 
     @Test("leaves a venue that does not fill a hole")

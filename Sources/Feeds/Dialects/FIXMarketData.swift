@@ -11,8 +11,10 @@ public struct FIXMarketDataDialect: VenueDialect {
     public var keying: Keying
     /// Levels of a side that are subscribed to; nil for all.
     public var depth: Int?
+    /// Whether books can be asked for; where not, only a new session brings them again.
+    public var takesRequests = true
 
-    public enum Keying: Sendable, BitwiseCopyable {
+    public enum Keying: String, CaseIterable, Sendable, BitwiseCopyable {
         /// By MDEntryID (278) where an entry has one, by MDPriceLevel (1023) or MDEntryPositionNo (290) where all of an
         /// instrument's entries in an incremental message have one, by price otherwise.
         case automatic
@@ -20,7 +22,25 @@ public struct FIXMarketDataDialect: VenueDialect {
         case entryID
     }
 
-    public init(venue: String = "fix", keying: Keying = .automatic, depth: Int? = nil) {
+    /// What the venue of a FIX server is called that has no name of its own.
+    public static let venue = "fix"
+
+    /// Whether a venue is one that speaks FIX: `fix`, or `fix-` and small letters, digits and hyphens.
+    public static func isVenue(_ name: String) -> Bool {
+        guard name != venue else { return true }
+        guard name.hasPrefix("\(venue)-"), name.utf8.count <= 32 else { return false }
+        let rest = name.utf8.dropFirst(venue.utf8.count + 1)
+        return !rest.isEmpty
+            && rest.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
+                    true
+                default: false
+                }
+            }
+    }
+
+    public init(venue: String = Self.venue, keying: Keying = .automatic, depth: Int? = nil) {
         self.venue = venue
         self.keying = keying
         self.depth = depth
@@ -109,7 +129,8 @@ public struct FIXMarketDataDialect: VenueDialect {
     }
 
     public func resubscribeFrames(rawSymbol: String) -> [String] {
-        [request(rawSymbol, "2", ["0", "1"]), request(rawSymbol, "1", ["0", "1"])]
+        guard takesRequests else { return [] }
+        return [request(rawSymbol, "2", ["0", "1"]), request(rawSymbol, "1", ["0", "1"])]
     }
 
     private func request(_ rawSymbol: String, _ kind: String, _ types: [String]) -> String {

@@ -120,8 +120,9 @@ extension FIXSession {
     ) -> Place {
         if header.number == nextIn {
             nextIn += 1
-            endFilling(now, &effects)
-            return .isNext
+            endFilling(now, random, &effects)
+            // It may have been the moment to leave.
+            return state == .live ? .isNext : .isOther
         }
         if header.number < nextIn {
             // A repetition says that it is one; anything else is a count that went back.
@@ -139,13 +140,12 @@ extension FIXSession {
         return .isOther
     }
 
-    private mutating func endFilling(_ now: Int64, _ effects: inout [Effect]) {
+    private mutating func endFilling(_ now: Int64, _ random: UInt64, _ effects: inout [Effect]) {
         guard fillsUntil > 0, nextIn >= fillsUntil else { return }
         fillsUntil = 0
         guard hasMissed else { return }
         hasMissed = false
-        effects.append(.lost(.gap))
-        resubscribeAll()
+        beginAnew(now, random, &effects)
     }
 
     /// The venue sets its count, whatever was before.
@@ -162,9 +162,7 @@ extension FIXSession {
         nextIn = number
         fillsUntil = 0
         hasMissed = false
-        guard isJump else { return }
-        effects.append(.lost(.gap))
-        resubscribeAll()
+        if isJump { beginAnew(now, random, &effects) }
     }
 
     // MARK: Meaning
@@ -225,6 +223,6 @@ extension FIXSession {
         hasMissed = true
         nextIn = number
         if fillsUntil == 0 { fillsUntil = number }
-        endFilling(now, &effects)
+        endFilling(now, random, &effects)
     }
 }

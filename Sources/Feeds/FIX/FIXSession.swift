@@ -78,10 +78,14 @@ public struct FIXSession: Sendable {
     public internal(set) var state = State.idle
     /// Sessions lost in a row without one that stayed.
     public private(set) var losses = 0
+    /// How often the venue may be connected to, and when it is left alone; by the clock of the events.
+    public var gate: VenueGate
 
     let settings: Settings
     private let dialect: FIXMarketDataDialect
     private let subscription: VenueSubscription
+    /// This session was up for ``Settings/steadyNs``.
+    private var isSteady = false
     private var enteredNs: Int64 = 0
     var heardNs: Int64 = 0
     private var sentNs: Int64 = 0
@@ -111,8 +115,15 @@ public struct FIXSession: Sendable {
         var frames: [String]?
     }
 
-    public init(_ dialect: FIXMarketDataDialect, subscription: VenueSubscription, settings: Settings) {
+    /// Without instruments in the subscription nothing is asked for: the venue sends what it sends by itself.
+    public init(
+        _ dialect: FIXMarketDataDialect,
+        subscription: VenueSubscription,
+        settings: Settings,
+        gate: VenueGate = VenueGate()
+    ) {
         self.dialect = dialect
+        self.gate = gate
         self.subscription = subscription
         self.settings = settings
         heartbeatNs = Int64(settings.heartbeatSeconds) * 1_000_000_000
@@ -157,6 +168,11 @@ public struct FIXSession: Sendable {
     // MARK: Coming and going
 
     private mutating func connect(_ now: Int64, _ effects: inout [Effect]) {
+        if let later = gate.admitConnect(atNs: now) {
+            state = .pausing
+            pauseUntilNs = later
+            return
+        }
         state = .connecting
         enteredNs = now
         effects.append(.connect)
@@ -177,9 +193,17 @@ public struct FIXSession: Sendable {
     /// The venue let us in.
     mutating func begin(_ now: Int64) {
         state = .live
+        isSteady = false
         enteredNs = now
         outbox = dialect.subscribeFrames(for: subscription)
         sendFromNs = now
+    }
+
+    /// Messages were lost for good: all books begin anew, in a new session where this one was asked for nothing.
+    mutating func beginAnew(_ now: Int64, _ random: UInt64, _ effects: inout [Effect]) {
+        guard !subscription.rawSymbols.isEmpty else { return giveUp(.gap, now, random, &effects) }
+        effects.append(.lost(.gap))
+        resubscribeAll()
     }
 
     /// Asks for all instruments again.
@@ -196,7 +220,8 @@ public struct FIXSession: Sendable {
         _ random: UInt64,
         _ effects: inout [Effect]
     ) {
-        if state == .live, now - enteredNs >= settings.steadyNs { losses = 0 }
+        // A session that stayed for long and ends is no sign of trouble.
+        if state == .live, now - enteredNs >= settings.steadyNs { losses = 0 } else { gate.failed(atNs: now) }
         if state == .live { effects.append(.lost(reason)) }
         outbox = []
         resubscriptions = [:]
@@ -324,7 +349,12 @@ public struct FIXSession: Sendable {
         return outbox.isEmpty ? next : min(next, sendFromNs)
     }
 
-    mutating func hear(_ now: Int64) { (heardNs, isTested) = (now, false) }
+    mutating func hear(_ now: Int64) {
+        (heardNs, isTested) = (now, false)
+        guard state == .live, !isSteady, now - enteredNs >= settings.steadyNs else { return }
+        isSteady = true
+        gate.succeeded(atNs: now)
+    }
 
     // MARK: Messages of ours
 
