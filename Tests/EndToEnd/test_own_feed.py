@@ -367,10 +367,10 @@ def test_the_next_address_is_tried_when_one_is_lost(start_hub: StartHub, tmp_pat
     trust.load_cert_chain(certificates / "server.pem", certificates / "server-key.pem")
     with Publisher(trust) as one, Publisher(trust) as two:
         start_hub({}, *connecting(tmp_path, one.url, two.url, format=form, caFile=str(certificates / "ca.pem")))
-        with two.accept() as peer:
+        with one.accept() as peer:
             hello = peer.next_line() if form == "json" else peer.next_message()
             assert hello["version"] == 1 if form == "json" else hello.events[0].hello.version == 1
-        with one.accept() as peer:
+        with two.accept() as peer:
             assert peer.next_line() if form == "json" else peer.next_message()
 
 

@@ -8,7 +8,7 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
     package private(set) var state = HealthState.SourceState.connecting
 
     private let configuration: FeedClientConfiguration
-    private let addresses: [FeedAddress]
+    private let dialer: RawDialer
     private let room: FeedRoom
     private var client: VenueClient
     /// Open: a feed of one's own is no venue that bans who comes too often, and its pauses grow to a minute.
@@ -18,18 +18,22 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
     private var peer: FeedPeer?
     private var peerCount: UInt32 = 0
     private var timer: LoopTimer?
-    /// Connections tried so far.
-    private var attempts = 0
     private var isPaused = false
     private var random = SystemRandomNumberGenerator()
-    private static let lookupPauseNs: UInt64 = 5_000_000
     private static let pauseNs: UInt64 = 1_000_000
 
     /// Nil without an address.
     package init?(_ configuration: FeedClientConfiguration) {
+        let files = RawDialer.Files(
+            authorities: configuration.caFile,
+            certificate: configuration.certificateFile,
+            key: configuration.keyFile
+        )
+        guard let first = configuration.urls.first, let dialer = RawDialer(configuration.urls, files) else {
+            return nil
+        }
         self.configuration = configuration
-        addresses = configuration.urls.compactMap(FeedAddress.init)
-        guard let first = configuration.urls.first, addresses.count == configuration.urls.count else { return nil }
+        self.dialer = dialer
         name = "feed \(first)"
         room = FeedRoom(name: name)
         let dialect = FeedClientDialect(
@@ -55,7 +59,7 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
         settings.messageBytesMost = configuration.messageBytesMost
         settings.venue = configuration.venue.isEmpty ? nil : configuration.venue
         peerCount += 1
-        let address = addresses[attempts % addresses.count]
+        let address = dialer.address
         let peer = FeedPeer(
             number: peerCount,
             address: "\(address.host):\(address.port)",
@@ -164,6 +168,7 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
             if let peer { socket?.send(peer.words { $0.writeHeartbeat() }) }
         case .close:
             state = .connecting
+            dialer.cancel()
             socket?.close()
             if socket != nil { lost("given up") }
             socket = nil
@@ -182,47 +187,15 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
 
     private func connect(on feedLoop: FeedLoop) {
         state = .connecting
-        attempts += 1
-        let address = addresses[attempts % addresses.count]
-        feedLoop.log.info("feed-connecting", ["feed": .text(name), "host": .text(address.host)])
-        guard !NameLookup.isAddress(address.host) else { return open(address.server, on: feedLoop) }
-        look(at: NameLookup(host: address.host), of: address, attempt: attempts, on: feedLoop)
-    }
-
-    private func look(at lookup: NameLookup, of address: FeedAddress, attempt: Int, on feedLoop: FeedLoop) {
-        guard attempt == attempts, socket == nil, client.state == .connecting else { return }
-        switch lookup.answer {
-        case .addresses(let found):
-            var server = address.server
-            server.address = found[attempt / addresses.count % found.count]
-            open(server, on: feedLoop)
-        case .failed(let reason): failed("\(address.host): \(reason)", on: feedLoop)
-        case nil:
-            feedLoop.loop?.after(Self.lookupPauseNs) { [weak self, weak feedLoop] in
-                if let self, let feedLoop { look(at: lookup, of: address, attempt: attempt, on: feedLoop) }
+        dialer.dial(on: feedLoop, handler: self) { [weak self] result in
+            guard let self else { return }
+            switch result {
+            case .success(let client): socket = client
+            case .failure(let failure):
+                lost(failure.reason)
+                handle(.closed)
             }
         }
-    }
-
-    private func open(_ server: ServerAddress, on feedLoop: FeedLoop) {
-        var settings = RawClientSettings(server: server)
-        if !configuration.caFile.isEmpty { settings.authoritiesPath = configuration.caFile }
-        if !configuration.certificateFile.isEmpty {
-            settings.certificate = TLSSettings(
-                certificatePath: configuration.certificateFile,
-                keyPath: configuration.keyFile
-            )
-        }
-        do throws(TransportError) {
-            socket = try feedLoop.loop?.connectRaw(settings, handler: self)
-        } catch {
-            failed("\(error)", on: feedLoop)
-        }
-    }
-
-    /// An attempt that came to nothing before there was a socket; told later, because it may be within an effect.
-    private func failed(_ reason: String, on feedLoop: FeedLoop) {
-        lost(reason)
-        _ = feedLoop.loop?.after(0) { [weak self] in self?.handle(.closed) }
+        feedLoop.log.info("feed-connecting", ["feed": .text(name), "host": .text(dialer.address.host)])
     }
 }
