@@ -81,6 +81,11 @@ package enum FileError: Error, Hashable, Sendable {
         }
     }
 
+    /// The first line of a file that holds a secret.
+    package static func readSecret(_ path: String) throws(FileError) -> String {
+        String(decoding: try readFile(path, bytesMost: 4_096).prefix { $0 != 10 && $0 != 13 }, as: UTF8.self)
+    }
+
     /// The whole file.
     package static func readFile(_ path: String, bytesMost: Int) throws(FileError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)

@@ -138,21 +138,13 @@ package struct FeedClientConfiguration: ConfigurationSection {
 
     package func validate() -> [ConfigurationComplaint] {
         var complaints = OwnFeedKeys.tlsComplaints(certificateFile, keyFile, "")
-        if urls.isEmpty { complaints.append(ConfigurationComplaint("urls", "is empty; name at least one address")) }
-        for (index, url) in urls.enumerated() where FeedAddress(url) == nil {
-            complaints.append(
-                ConfigurationComplaint(
-                    "urls[\(index)]",
-                    "is \(JSONText.quoted(url)); it must be tls://host:port or tcp://host:port"
-                )
-            )
-        }
+        complaints += OwnFeedKeys.urlComplaints(urls)
         return complaints
     }
 }
 
-/// The keys that the ends of the hub's own feed have in common.
-private enum OwnFeedKeys {
+/// The keys that the ends of the hub's own feed have in common, and what is wrong with their values.
+enum OwnFeedKeys {
     static let tls = [
         ConfigurationKey("certificateFile", .path, "PEM file of the certificate and its chain. Empty: plain TCP."),
         ConfigurationKey("keyFile", .path, "PEM file of the private key. Empty: plain TCP."),
@@ -172,6 +164,16 @@ private enum OwnFeedKeys {
         .integer(1_024...16_777_215),
         "The longest message; a longer line is refused, a longer protobuf message ends its connection."
     )
+
+    static func urlComplaints(_ urls: [String]) -> [ConfigurationComplaint] {
+        guard !urls.isEmpty else { return [ConfigurationComplaint("urls", "is empty; name at least one address")] }
+        return urls.enumerated().filter { FeedAddress($0.element) == nil }.map { index, url in
+            ConfigurationComplaint(
+                "urls[\(index)]",
+                "is \(JSONText.quoted(url)); it must be tls://host:port or tcp://host:port"
+            )
+        }
+    }
 
     static func tlsComplaints(_ certificate: String, _ key: String, _ authority: String) -> [ConfigurationComplaint] {
         if certificate.isEmpty != key.isEmpty {

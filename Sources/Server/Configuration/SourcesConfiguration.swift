@@ -9,6 +9,7 @@ package struct SourcesConfiguration: ConfigurationSection {
     package var feeds: [FeedClientConfiguration] = []
     package var indexes: [IndexConfiguration] = []
     package var itch = ITCHConfiguration()
+    package var fix: [FIXConfiguration] = []
 
     package init() {}
 
@@ -32,12 +33,28 @@ package struct SourcesConfiguration: ConfigurationSection {
             "Prices over several venues, each an object with the keys below; symbol and sources are needed."
         ),
         ConfigurationKey("itch", .section(ITCHConfiguration.self), "Nasdaq TotalView-ITCH 5.0, order by order."),
+        ConfigurationKey(
+            "fix",
+            .objects(FIXConfiguration.self, countMost: 64),
+            "FIX servers, each an object with the keys below; urls, senderCompId and targetCompId are needed."
+        ),
     ]
 
     package func validate() -> [ConfigurationComplaint] {
         var complaints = capture.validate().map { $0.under("capture") } + tcp.validate().map { $0.under("tcp") }
         for (index, feed) in feeds.enumerated() { complaints += feed.validate().map { $0.under("feeds[\(index)]") } }
         complaints += itch.validate().map { $0.under("itch") }
+        for (index, server) in fix.enumerated() {
+            complaints += server.validate().map { $0.under("fix[\(index)]") }
+            if let first = fix.firstIndex(where: { $0.venue == server.venue }), first != index {
+                complaints.append(
+                    ConfigurationComplaint(
+                        "fix[\(index)].venue",
+                        "is \(JSONText.quoted(server.venue)) like sources.fix[\(first)].venue; give each server its own"
+                    )
+                )
+            }
+        }
         for (index, venue) in venues.enumerated() {
             complaints += venue.validate().map { $0.under("venues[\(index)]") }
             if let first = venues.firstIndex(where: { $0.venue == venue.venue }), first != index, !venue.venue.isEmpty {

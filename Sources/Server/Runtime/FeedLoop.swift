@@ -1,5 +1,6 @@
 import Feeds
 package import Market
+import Synchronization
 package import Transport
 
 /// Somewhere that market data comes from; lives on the feed thread.
@@ -10,6 +11,8 @@ package protocol MarketSource: AnyObject {
     var state: HealthState.SourceState { get }
     /// Begins; called once, on the feed thread.
     func start(on feed: FeedLoop)
+    /// The hub ends: says goodbye where that is customary. Called once, on the feed thread.
+    func stop(on feed: FeedLoop)
     /// The book of an instrument of this source; nil for one that is not its own.
     func book(of id: InstrumentID) -> OrderBook?
     /// The single orders of an instrument, bids first, each side in the order of priority; nil where only books are told.
@@ -27,6 +30,7 @@ package protocol MarketSource: AnyObject {
 }
 
 extension MarketSource {
+    package func stop(on feed: FeedLoop) {}
     package func orders(of id: InstrumentID) -> [RestingOrder]? { nil }
     package func clockNs(_ nowNs: Int64) -> Int64 { nowNs }
     package func sweep(on feed: FeedLoop) {}
@@ -52,6 +56,7 @@ package final class FeedLoop: IOLoopHandler {
     static let feedOutTag = UInt8.max
     /// The source of a TCP connection, by the connection.
     private var rawSources: [ConnectionID: Int] = [:]
+    private let isStopping = Atomic<Bool>(false)
 
     package init(
         publisher: FeedPublisher,
@@ -74,6 +79,18 @@ package final class FeedLoop: IOLoopHandler {
             source.start(on: self)
             metrics.show(source)
         }
+    }
+
+    /// Ends the loop once every source has said goodbye; from any thread, while the loop runs.
+    func requestStop(of loop: IOLoop) {
+        isStopping.store(true, ordering: .releasing)
+        loop.wake()
+    }
+
+    package func wake(on loop: IOLoop) {
+        guard isStopping.exchange(false, ordering: .acquiringAndReleasing) else { return }
+        for source in sources { source.stop(on: self) }
+        loop.requestStop()
     }
 
     /// Lets others read what the sources say.

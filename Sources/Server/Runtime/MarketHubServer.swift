@@ -209,6 +209,7 @@ final class MarketHubServer {
             sources.append(IndexSource(configuration.sources.indexes, board: indexes, registry: registry))
         }
         if configuration.sources.itch.mode != "off" { sources.append(ITCHSource(configuration.sources.itch)) }
+        sources += configuration.sources.fix.compactMap(FIXSource.init)
         return sources
     }
 
@@ -310,7 +311,7 @@ final class MarketHubServer {
     func stop() {
         health.setPhase(.draining)
         recorder?.close()
-        feedLoop?.requestStop()
+        if let feedLoop { feed?.requestStop(of: feedLoop) }
         for loop in loops { loop.requestStop() }
         for thread in threads { thread.join() }
         threads = []

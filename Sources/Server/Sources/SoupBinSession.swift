@@ -24,8 +24,7 @@ final class SoupBinSession: ITCHBringer, StreamSocketHandler {
         var password = ""
         if !configuration.passwordFile.isEmpty {
             do throws(FileError) {
-                let bytes = try FileError.readFile(configuration.passwordFile, bytesMost: 4_096)
-                password = String(decoding: bytes.prefix { $0 != 10 && $0 != 13 }, as: UTF8.self)
+                password = try FileError.readSecret(configuration.passwordFile)
             } catch {
                 state = .failed(reason: error.message)
             }
