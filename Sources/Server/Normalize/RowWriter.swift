@@ -22,7 +22,7 @@ struct RowWriter: MarketEventSink {
 
     init(_ options: NormalizeOptions) {
         emits = options.emits
-        bookDepth = options.bookDepth
+        bookDepth = options.bookDepth > 0 ? options.bookDepth : .max
     }
 
     mutating func flush(atLeast count: Int = 1, _ write: (UnsafeRawBufferPointer) -> Void) {
