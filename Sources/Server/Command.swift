@@ -115,8 +115,13 @@ private func record(
         console.complain("record: no directory to record into; give --directory DIRECTORY")
         return .wrongUsage
     }
-    guard !effective.values.sources.venues.isEmpty || effective.values.sources.tcp.enabled else {
-        console.complain("record: nothing to record; name sources.venues or set sources.tcp.enabled=true")
+    let sources = effective.values.sources
+    guard
+        !sources.venues.isEmpty || sources.tcp.enabled || !sources.fix.isEmpty || ITCHSource.isLive(sources.itch)
+    else {
+        console.complain(
+            "record: nothing to record; name sources.venues or sources.fix, or set sources.tcp.enabled or sources.itch.mode"
+        )
         return .wrongUsage
     }
     return serve(effective, options, for: .record, console)

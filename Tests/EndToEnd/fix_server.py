@@ -38,6 +38,7 @@ class FixServer:
         password: str = "secret",
         trust: ssl.SSLContext | None = None,
         books: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] | None = None,
+        is_open: bool = True,
     ) -> None:
         self.begin, self.password, self.books = begin, password, books or {}
         self.received: list[Fields] = []
@@ -54,6 +55,11 @@ class FixServer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
+        if is_open:
+            self.open()
+
+    def open(self) -> None:
+        """Lets sessions begin; until then whoever connects waits."""
         self._thread.start()
 
     @property
@@ -67,7 +73,8 @@ class FixServer:
     def stop(self) -> None:
         self._stopped.set()
         self.cut()
-        self._thread.join()
+        if self._thread.ident:
+            self._thread.join()
         self._listener.close()
 
     def cut(self) -> None:

@@ -59,7 +59,7 @@ package struct CommandDescription: Sendable {
 
     package static let record = CommandDescription(
         name: "record",
-        summary: "write the raw traffic of live venues and of the TCP feed to files",
+        summary: "write the raw traffic of live venues, FIX, ITCH and the TCP feed to files",
         details: """
             Connects to the configured venues, and listens for the TCP feed, as serve does; clients are not served. One
             series of files per source goes to the directory, in the capture format, packed block by block: a kill loses
@@ -137,7 +137,7 @@ package struct CommandDescription: Sendable {
             OptionDescription(
                 name: "--date",
                 valueName: "DATE",
-                help: "the day of ITCH files, such as 2019-01-30 (needed there)"
+                help: "the day of ITCH files, such as 2019-01-30 (needed there, but for recordings)"
             ),
             OptionDescription(
                 name: "--instruments",

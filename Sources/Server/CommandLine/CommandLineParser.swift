@@ -73,7 +73,7 @@ package enum CommandLineParser {
         let areITCH = words.operands.allSatisfy { $0.hasSuffix(".itch50") || $0.hasSuffix(".itch50.gz") }
         options.venue = words["--venue"] == nil && areITCH ? "itch" : try words.needed("--venue")
         let known = NormalizeOptions.venues
-        guard known.contains(options.venue) else {
+        guard NormalizeOptions.knows(options.venue) else {
             throw words.badValue("--venue", "one of \(known.joined(separator: ", "))")
         }
         options.sessionDate = words["--date"]
@@ -104,7 +104,7 @@ package enum CommandLineParser {
         options.paths = words.operands
         let known = RecordedTraffic.venues
         if let venue = words["--venue"] {
-            guard known.contains(venue) else {
+            guard RecordedTraffic.knows(venue) else {
                 throw words.badValue("--venue", "one of \(known.joined(separator: ", "))")
             }
             options.venue = venue

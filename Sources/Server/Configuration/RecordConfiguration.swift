@@ -1,4 +1,4 @@
-/// Raw traffic of venues and of the TCP feed, written to files.
+/// Raw traffic of live sources, written to files.
 package struct RecordConfiguration: ConfigurationSection {
     package var directory = ""
     package var fileBytesMost = 268_435_456

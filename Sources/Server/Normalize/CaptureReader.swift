@@ -162,3 +162,17 @@ package struct CaptureReader: ~Copyable {
         buffer = larger
     }
 }
+
+extension CaptureReader {
+    /// Whether a file begins as a capture does: with a block, or with a time in digits and a tab.
+    ///
+    /// False for one that cannot be read, and for a pipe, whose beginning could not be read again.
+    static func isCapture(path: String) -> Bool {
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return false }
+        if CaptureBlockFile(path: path) != nil { return true }
+        guard var file = try? PackedFile(path: path), let bytes = try? file.next() else { return false }
+        let digits = bytes.prefix(20).prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+        return !digits.isEmpty && digits.count < bytes.count && bytes[digits.count] == UInt8(ascii: "\t")
+    }
+}

@@ -14,10 +14,14 @@ package func normalize(
     write: (UnsafeRawBufferPointer) -> Void,
     complain: (String) -> Void
 ) throws(NormalizeError) -> NormalizeReport {
-    if options.venue == ITCHFeed.venue { return try normalizeITCH(options, write: write, complain: complain) }
-    if options.venue == FIXNormalizer.venue { return try FIXNormalizer.run(options, write: write, complain: complain) }
+    // Two venues have files of their own formats besides recordings.
+    let (isITCH, isFIX) = (options.venue == ITCHFeed.venue, FIXMarketDataDialect.isVenue(options.venue))
+    if isITCH || isFIX, let first = options.files.first, !CaptureReader.isCapture(path: first) {
+        if isITCH { return try normalizeITCH(options, write: write, complain: complain) }
+        return try FIXNormalizer.run(options, write: write, complain: complain)
+    }
     if options.venue == DBNNormalizer.venue { return try DBNNormalizer.run(options, write: write, complain: complain) }
-    guard let traffic = RecordedTraffic(venue: options.venue, endsWithFile: true) else {
+    guard let traffic = RecordedTraffic(venue: options.venue, endsWithFile: true, tellsOrders: false) else {
         throw .unknownVenue(options.venue, known: NormalizeOptions.venues)
     }
     var run = NormalizeRun(traffic, options)

@@ -5,11 +5,9 @@ internal import Market
 ///
 /// A row's `line` is the number of its message, and the time of receiving is that of sending (52), as the file has none.
 struct FIXNormalizer {
-    static let venue = "fix"
-
     private(set) var report = NormalizeReport()
     private var rows: RowWriter
-    private var feed = VenueFeed(FIXMarketDataDialect(venue: venue))
+    private var feed: VenueFeed
     private var instruments = InstrumentTable()
     private var actions: [FeedAction] = []
     private var nowNs: Int64 = 0
@@ -19,6 +17,7 @@ struct FIXNormalizer {
 
     init(_ options: NormalizeOptions) {
         rows = RowWriter(options)
+        feed = VenueFeed(FIXMarketDataDialect(venue: options.venue))
         isStrict = options.isStrict
     }
 

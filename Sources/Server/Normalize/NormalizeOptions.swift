@@ -11,14 +11,14 @@ package struct NormalizeOptions: Sendable, Hashable {
         case status
     }
 
-    /// The venue's name, one of ``venues``.
+    /// The venue's name, which ``knows(_:)`` knows.
     package var venue: String
     /// The day of ITCH files, `2019-01-30`: their messages tell the time of day alone.
     package var sessionDate: String?
     /// The venue's list of instruments; without one, units are inferred from the digits.
     package var instrumentsPath: String?
     package var emits = Set(Kind.allCases)
-    /// Levels of each side in a book row.
+    /// Levels of each side in a book row; 0 for all.
     package var bookDepth = 20
     /// Levels of each side of the books printed at the end; nil for none.
     package var finalBooks: Int?
@@ -27,8 +27,10 @@ package struct NormalizeOptions: Sendable, Hashable {
     package var files: [String]
 
     /// Those whose recordings can be normalized: all that can be connected to, and what comes in files of its own format.
-    package static let venues =
-        RecordedTraffic.venues + [ITCHFeed.venue, FIXNormalizer.venue, DBNNormalizer.venue]
+    package static let venues = RecordedTraffic.venues + [DBNNormalizer.venue]
+
+    /// Whether a name is one of ``venues``, or that of a FIX server.
+    package static func knows(_ venue: String) -> Bool { venues.contains(venue) || RecordedTraffic.knows(venue) }
 
     package init(venue: String = "", files: [String] = []) {
         self.venue = venue

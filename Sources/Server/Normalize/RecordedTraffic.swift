@@ -6,30 +6,42 @@ internal import Market
 /// Between records it keeps what a recorder's marks mean: which connections are open, whether the next file goes on where the
 /// last one ended, and that books are not to be trusted behind a gap.
 struct RecordedTraffic {
-    /// Venues whose recordings are understood.
-    static var venues: [String] { Venues.all.map(\.venue) + [LineFeed.venue] }
+    /// Venues whose recordings are understood; those of FIX have names of their own besides, see ``knows(_:)``.
+    static var venues: [String] {
+        Venues.all.map(\.venue) + [LineFeed.venue, ITCHFeed.venue, FIXMarketDataDialect.venue]
+    }
+
+    static func knows(_ venue: String) -> Bool { venues.contains(venue) || FIXMarketDataDialect.isVenue(venue) }
 
     let venue: String
     /// The time of the last record.
     private(set) var receivedNs: Int64 = 0
 
+    /// One of these three: of a venue, of ITCH, of our own TCP feed.
     private var feed: VenueFeed?
-    /// Of our own TCP feed, by connection.
-    private var lineFeeds: [UInt32: LineFeed] = [:]
-    /// The instruments of our own TCP feed, in the order of first hearing.
-    private var lineInstruments: [InstrumentID] = []
+    private var itch: RecordedITCH?
+    private var own: RecordedOwnFeed?
     private var connections: Set<UInt32> = []
     private let endsWithFile: Bool
     private var isFileNew = false
     private var hasBegun = false
     private var file: RecordingMark?
 
-    /// Nil when the venue is not known; `endsWithFile` says whether a file without marks is a recording of its own.
-    init?(venue: String, endsWithFile: Bool) {
-        guard Self.venues.contains(venue) else { return nil }
+    /// Nil when the venue is not known.
+    ///
+    /// `endsWithFile` says whether a file without marks is a recording of its own, `tellsOrders` whether single orders are told
+    /// where the venue has them.
+    init?(venue: String, endsWithFile: Bool, tellsOrders: Bool) {
+        guard Self.knows(venue) else { return nil }
         self.venue = venue
         self.endsWithFile = endsWithFile
-        feed = Venues.dialect(of: venue).map { VenueFeed($0) }
+        if venue == LineFeed.venue {
+            own = RecordedOwnFeed()
+        } else if venue == ITCHFeed.venue {
+            itch = RecordedITCH(tellsOrders: tellsOrders)
+        } else {
+            feed = VenueFeed(Venues.dialect(of: venue) ?? FIXMarketDataDialect(venue: venue))
+        }
     }
 
     var passesQuotesWithoutSize: Bool {
@@ -37,11 +49,21 @@ struct RecordedTraffic {
         set { feed?.passesQuotesWithoutSize = newValue }
     }
 
-    var counters: VenueFeed.Counters { feed?.counters ?? VenueFeed.Counters() }
+    var counters: VenueFeed.Counters {
+        feed?.counters ?? itch?.feed.counters.common ?? VenueFeed.Counters()
+    }
 
-    var instruments: [InstrumentID] { feed?.instruments ?? lineInstruments }
+    var instruments: [InstrumentID] { feed?.instruments ?? itch?.feed.instruments ?? own?.instruments ?? [] }
 
-    func book(of id: InstrumentID) -> OrderBook? { feed?.book(of: id) }
+    func book(of id: InstrumentID) -> OrderBook? {
+        feed?.book(of: id) ?? itch?.feed.book(of: id) ?? own?.book(of: id)
+    }
+
+    /// The single orders of an instrument; nil where the venue tells of none.
+    func orders(of id: InstrumentID) -> [RestingOrder]? {
+        guard let itch, itch.feed.settings.tellsOrders, itch.feed.book(of: id) != nil else { return nil }
+        return itch.feed.orders(of: id)
+    }
 
     // MARK: Files
 
@@ -71,10 +93,10 @@ struct RecordedTraffic {
 
     /// Forgets all books, because records are missing.
     mutating func lose(into sink: inout some MarketEventSink) {
+        itch?.lose(atNs: receivedNs, into: &sink)
         for connection in connections.union([0]).sorted() {
             feed?.disconnected(connection, reason: .ringOverflow, atNs: receivedNs, into: &sink)
-            // Half a line that was begun has no other half.
-            if lineFeeds[connection] != nil { lineFeeds[connection] = LineFeed() }
+            own?.lose(connection, atNs: receivedNs, into: &sink)
         }
     }
 
@@ -90,11 +112,8 @@ struct RecordedTraffic {
         receivedNs = record.receivedNs
         switch record.kind {
         case .connect:
-            if !connections.insert(record.connection).inserted {
-                close(record.connection, .connectionLost, into: &sink)
-            }
-            if feed == nil { lineFeeds[record.connection] = LineFeed() }
-            return nil
+            let url = String(decoding: record.payload, as: UTF8.self)
+            return connect(url, record.connection, isHeardFromHere: false, into: &sink)
         case .received: return receive(record, &instruments, &actions, into: &sink)
         case .answer: return try receiveAnswer(record, &instruments, &actions, into: &sink)
         case .mark:
@@ -104,20 +123,52 @@ struct RecordedTraffic {
         }
     }
 
+    /// A connection was opened, now or where the recording does not reach; tells why its address means nothing, if it should.
+    private mutating func connect(
+        _ url: String,
+        _ connection: UInt32,
+        isHeardFromHere: Bool,
+        into sink: inout some MarketEventSink
+    ) -> String? {
+        let isNew = connections.insert(connection).inserted
+        if itch != nil {
+            guard let session = RecordedAddress.itchSession(of: url) else { return "\(url) is no session of ITCH" }
+            itch?.begin(session, isHeardFromHere: isHeardFromHere, atNs: receivedNs, into: &sink)
+            return nil
+        }
+        if !isNew { close(connection, .connectionLost, into: &sink) }
+        connections.insert(connection)
+        if isHeardFromHere { own?.join(connection) } else { own?.open(connection) }
+        if FIXMarketDataDialect.isVenue(venue) { adopt(RecordedAddress.fixDialect(of: url, venue: venue)) }
+        return nil
+    }
+
+    /// Reads the books of a FIX server from here on as they were read live.
+    private mutating func adopt(_ dialect: FIXMarketDataDialect) {
+        guard let known = feed?.dialect as? FIXMarketDataDialect,
+            known.depth != dialect.depth || known.keying != dialect.keying
+        else { return }
+        feed = VenueFeed(dialect)
+    }
+
     private mutating func take(
         _ mark: RecordingMark?,
         of connection: UInt32,
         into sink: inout some MarketEventSink
     ) {
         switch mark {
-        case .open: connections.insert(connection)
+        case .open(let url):
+            // One that is known goes on from the file before.
+            guard !connections.contains(connection) else { return }
+            _ = connect(url, connection, isHeardFromHere: true, into: &sink)
+        case .missed: itch?.lose(atNs: receivedNs, into: &sink)
         case .lost(let reason):
             connections.remove(connection)
             close(connection, MarketStatus.Reason(recorded: reason), into: &sink)
             // A book that was asked for and never followed hangs on no connection.
             if connections.isEmpty { close(0, MarketStatus.Reason(recorded: reason), into: &sink) }
         case .gap: lose(into: &sink)
-        case .file, nil: break
+        case .file, .kept, nil: break
         }
     }
 
@@ -128,8 +179,11 @@ struct RecordedTraffic {
         into sink: inout some MarketEventSink
     ) -> String? {
         connections.insert(record.connection)
+        if own != nil { return own?.receive(record, &instruments, into: &sink) }
+        if itch != nil {
+            return itch?.receive(record.payload, atNs: record.receivedNs, &instruments, into: &sink)
+        }
         do throws(FrameFault) {
-            if feed == nil { return receiveLines(record, &instruments, into: &sink) }
             try feed?.receive(
                 record.payload,
                 connection: record.connection,
@@ -168,44 +222,14 @@ struct RecordedTraffic {
         }
     }
 
-    // MARK: Our own TCP feed
-
-    private mutating func receiveLines(
-        _ record: CaptureRecord,
-        _ instruments: inout InstrumentTable,
-        into sink: inout some MarketEventSink
-    ) -> String? {
-        let before = lineFeeds[record.connection]?.instruments.count
-        let verdict = lineFeeds[record.connection, default: LineFeed()].receive(
-            record.payload,
-            receivedNs: record.receivedNs,
-            table: &instruments,
-            into: &sink
-        )
-        if let now = lineFeeds[record.connection]?.instruments, now.count != before {
-            lineInstruments += now.filter { !lineInstruments.contains($0) }
-        }
-        guard let first = verdict.refusals.first else { return nil }
-        return "\(verdict.refusals.count) bad lines; the first is line \(first.line) of its connection: \(first.error)"
-    }
-
     private mutating func close(
         _ connection: UInt32,
         _ reason: MarketStatus.Reason,
         into sink: inout some MarketEventSink
     ) {
         feed?.disconnected(connection, reason: reason, atNs: receivedNs, into: &sink)
-        guard let closed = lineFeeds.removeValue(forKey: connection) else { return }
-        let fedByOthers = Set(lineFeeds.values.flatMap(\.instruments))
-        for id in closed.instruments where !fedByOthers.contains(id) {
-            let event = MarketEvent(
-                instrument: id,
-                flags: .synthetic,
-                eventNs: 0,
-                receivedNs: receivedNs,
-                payload: .status(MarketStatus(.disconnected, reason))
-            )
-            sink.receive(event, levels: Span())
-        }
+        own?.close(connection, reason, atNs: receivedNs, into: &sink)
+        // What concerns no connection concerns no session.
+        if connection > 0 { itch?.close(reason, atNs: receivedNs, into: &sink) }
     }
 }

@@ -14,6 +14,10 @@ package enum RecordingMark: Hashable, Sendable {
     case lost(reason: String)
     /// Before this line so many records are missing.
     case gap(records: Int)
+    /// So many messages were lost on the way from the venue, and will not come.
+    case missed(messages: UInt64)
+    /// A message that the session kept to itself, so that no feed read it: a logon, one that came before, one behind a hole.
+    case kept(message: String)
 
     /// Nil for a word that is not known, or whose fields are not.
     package init?(_ payload: UnsafeRawBufferPointer) {
@@ -25,6 +29,10 @@ package enum RecordingMark: Hashable, Sendable {
             self = .file(source: fields[1], venue: fields[2], run: run, number: number)
         case ("open", 2): self = .open(url: fields[1])
         case ("lost", 2): self = .lost(reason: fields[1])
+        case ("missed", 2):
+            guard let messages = UInt64(fields[1]), messages > 0 else { return nil }
+            self = .missed(messages: messages)
+        case ("kept", 2...): self = .kept(message: fields[1...].joined(separator: "\t"))
         case ("gap", 2):
             guard let records = Int(fields[1]), records > 0 else { return nil }
             self = .gap(records: records)
@@ -39,6 +47,8 @@ package enum RecordingMark: Hashable, Sendable {
         case .open(let url): "open\t\(url)"
         case .lost(let reason): "lost\t\(reason)"
         case .gap(let records): "gap\t\(records)"
+        case .missed(let messages): "missed\t\(messages)"
+        case .kept(let message): "kept\t\(message)"
         }
     }
 

@@ -8,6 +8,9 @@ import Synchronization
 package struct RecordingTap {
     package static var none: RecordingTap { RecordingTap(inlet: nil, source: 0) }
 
+    /// Whether anything is recorded, for those who have to prepare what they hand over.
+    var isRecording: Bool { inlet != nil }
+
     fileprivate let inlet: RecordingInlet?
     fileprivate let source: UInt16
 
@@ -43,6 +46,23 @@ package struct RecordingTap {
         start.withUTF8 {
             inlet.push(RecordHead(.answer, source: source, connection: 0, atNs: now), UnsafeRawBufferPointer($0), body)
         }
+    }
+
+    /// A message was read that the session kept from the feed.
+    package func kept(_ message: UnsafeRawBufferPointer, connection: UInt32, atNs now: Int64) {
+        guard let inlet else { return }
+        let head = RecordHead(.mark, source: source, connection: connection, atNs: now)
+        var word = "kept\t"
+        word.withUTF8 { inlet.push(head, UnsafeRawBufferPointer($0), message) }
+    }
+
+    /// Messages of the venue were lost on the way, and will not come.
+    package func missed(_ messages: UInt64, connection: UInt32, atNs now: Int64) {
+        guard let inlet, messages > 0 else { return }
+        inlet.push(
+            RecordHead(.mark, source: source, connection: connection, atNs: now),
+            RecordingMark.missed(messages: messages).payload
+        )
     }
 
     /// The connection's books were given up.

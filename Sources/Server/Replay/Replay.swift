@@ -147,7 +147,7 @@ private struct RecordedFile {
         switch record.kind {
         case .mark:
             guard case .file(let source, let venue, let run, let number)? = RecordingMark(record.payload),
-                RecordedTraffic.venues.contains(venue)
+                RecordedTraffic.knows(venue)
             else { return false }
             (self.source, self.venue, order) = (source, venue, Order(run: run, number: number))
             return true

@@ -208,8 +208,14 @@ final class MarketHubServer {
         if !configuration.sources.indexes.isEmpty {
             sources.append(IndexSource(configuration.sources.indexes, board: indexes, registry: registry))
         }
-        if configuration.sources.itch.mode != "off" { sources.append(ITCHSource(configuration.sources.itch)) }
-        sources += configuration.sources.fix.compactMap(FIXSource.init)
+        let itch = configuration.sources.itch
+        if itch.mode != "off" {
+            let tap = ITCHSource.isLive(itch) ? recorder?.tap(ITCHFeed.venue, venue: ITCHFeed.venue) : nil
+            sources.append(ITCHSource(itch, tap: tap ?? .none))
+        }
+        sources += configuration.sources.fix.compactMap { server in
+            FIXSource(server, tap: recorder?.tap(server.venue, venue: server.venue) ?? .none)
+        }
         return sources
     }
 

@@ -43,7 +43,8 @@ package final class CaptureSource: MarketSource {
 
     /// Nil when the venue is not known.
     package init?(_ configuration: CaptureConfiguration, clock: ReplayClock) {
-        guard let traffic = RecordedTraffic(venue: configuration.venue, endsWithFile: false) else { return nil }
+        guard let traffic = RecordedTraffic(venue: configuration.venue, endsWithFile: false, tellsOrders: true)
+        else { return nil }
         self.configuration = configuration
         self.clock = clock
         self.traffic = traffic
@@ -73,9 +74,13 @@ package final class CaptureSource: MarketSource {
 
     package func book(of id: InstrumentID) -> OrderBook? { traffic.book(of: id) }
 
+    package func orders(of id: InstrumentID) -> [RestingOrder]? { traffic.orders(of: id) }
+
     package func clockNs(_ nowNs: Int64) -> Int64 { traffic.receivedNs }
 
     package func sweep(on feedLoop: FeedLoop) {
+        // Books that are read in another way from here on have a feed of their own, which counts anew.
+        if traffic.counters.frames < counted.frames { counted = VenueFeed.Counters() }
         feedLoop.metrics.count(traffic.counters, since: counted, venue: configuration.venue)
         counted = traffic.counters
         sweepsSinceTold += 1

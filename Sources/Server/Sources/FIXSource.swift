@@ -9,7 +9,9 @@ package final class FIXSource: MarketSource, RawClientHandler {
     package private(set) var state = HealthState.SourceState.connecting
 
     private let configuration: FIXConfiguration
+    private let tap: RecordingTap
     private let dialer: RawDialer
+    private let dialect: FIXMarketDataDialect
     private var session: FIXSession
     private var feed: VenueFeed
     private var framing = FIXFraming()
@@ -30,11 +32,11 @@ package final class FIXSource: MarketSource, RawClientHandler {
     private static let cutOffNs: Int64 = 300_000_000_000
     /// More bytes of one connection that belong to no message end it; an endless message is among them.
     private static let skippedBytesMost = FIXFraming.messageBytesMost
-    /// The name of the one connection in the feed.
+    /// The name of the one connection in the feed, and in recordings.
     private static let connection: UInt32 = 1
 
     /// Nil without an address.
-    package init?(_ configuration: FIXConfiguration) {
+    package init?(_ configuration: FIXConfiguration, tap: RecordingTap = .none) {
         let files = RawDialer.Files(
             authorities: configuration.caFile,
             certificate: configuration.certificateFile,
@@ -42,9 +44,10 @@ package final class FIXSource: MarketSource, RawClientHandler {
         )
         guard let dialer = RawDialer(configuration.urls, files) else { return nil }
         self.configuration = configuration
+        self.tap = tap
         self.dialer = dialer
         name = configuration.venue
-        let dialect = FIXMarketDataDialect(configuration)
+        dialect = FIXMarketDataDialect(configuration)
         var limits = VenueFeed.Limits()
         limits.instrumentsMost = configuration.instrumentsMost
         limits.quietMostNs = Int64(configuration.quietMs) * 1_000_000
@@ -111,9 +114,18 @@ package final class FIXSource: MarketSource, RawClientHandler {
         framing = FIXFraming()
         skippedTold = 0
         isPaused = false
-        let address = dialer.address
-        feedLoop.log.info("fix-connected", ["venue": .text(name), "host": .text(address.host)])
+        recordOpening(atNs: feedLoop.clock.nowNs)
+        feedLoop.log.info("fix-connected", ["venue": .text(name), "host": .text(dialer.address.host)])
         handle(.connected)
+    }
+
+    private func recordOpening(atNs now: Int64) {
+        let (host, port) = (dialer.address.host, dialer.address.port)
+        tap.opened(
+            RecordedAddress.fix(host: host, port: port, dialect),
+            connection: Self.connection,
+            atNs: now
+        )
     }
 
     package func received(_ bytes: UnsafeRawBufferPointer, from socket: RawClient, on loop: IOLoop) {
@@ -177,7 +189,10 @@ package final class FIXSource: MarketSource, RawClientHandler {
         }
         perform(effects, on: feedLoop)
         // It may have been the moment to leave this connection.
-        guard isForFeed, session.state == .live else { return }
+        guard isForFeed, session.state == .live else {
+            return tap.kept(message, connection: Self.connection, atNs: now)
+        }
+        tap.received(message, isText: true, connection: Self.connection, atNs: now)
         read(message, atNs: now, on: feedLoop)
     }
 
@@ -242,7 +257,10 @@ package final class FIXSource: MarketSource, RawClientHandler {
             switch effect {
             case .connect: connect(on: feedLoop)
             case .send(let bytes):
-                socket?.send(bytes)
+                guard let socket else { continue }
+                let said = Self.withoutPassword(bytes)
+                tap.sent(said, connection: Self.connection, atNs: feedLoop.clock.nowNs)
+                socket.send(bytes)
             case .close:
                 dialer.cancel()
                 guard let socket else { continue }
@@ -252,7 +270,10 @@ package final class FIXSource: MarketSource, RawClientHandler {
             case .lost(let reason):
                 let now = feedLoop.clock.nowNs
                 feedLoop.log.warning("fix-books-lost", ["venue": .text(name), "reason": .text(reason.name)])
+                tap.lost(reason, connection: Self.connection, atNs: now)
                 feed.disconnected(Self.connection, reason: reason, atNs: now, into: &feedLoop.publisher)
+                // Books that begin anew within a session.
+                if session.state == .live { recordOpening(atNs: now) }
             case .report(let text):
                 feedLoop.log.warning("fix-complaint", ["venue": .text(name), "problem": .text(text)])
             case .wait(let untilNs):
@@ -261,6 +282,14 @@ package final class FIXSource: MarketSource, RawClientHandler {
                 timer = feedLoop.loop?.after(delay) { [weak self] in self?.handle(.timer) }
             }
         }
+    }
+
+    /// A message of ours as it may be recorded.
+    private static func withoutPassword(_ message: [UInt8]) -> String {
+        let fields = message.split(separator: 1, omittingEmptySubsequences: false).map { field in
+            field.starts(with: "554=".utf8) ? "554=*" : String(decoding: field, as: UTF8.self)
+        }
+        return fields.joined(separator: "\u{1}")
     }
 
     private func connect(on feedLoop: FeedLoop) {

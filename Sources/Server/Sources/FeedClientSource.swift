@@ -173,7 +173,7 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
             if socket != nil { lost("given up") }
             socket = nil
         case .lost(let reason):
-            if let peer { room.closed(peer.number, reason: reason, on: feedLoop) }
+            if let peer { room.closed(peer.number, reason: reason, atNs: feedLoop.clock.nowNs, on: feedLoop) }
             peer = nil
         case .wait(let untilNs):
             timer?.cancel()

@@ -143,8 +143,8 @@ final class FeedRoom {
         FeedSeat(room: self, feed: feed, connection: connection)
     }
 
-    func closed(_ connection: UInt32, reason: MarketStatus.Reason, on feed: FeedLoop) {
-        desk.closed(connection, reason: reason, atNs: feed.clock.nowNs, into: &feed.publisher)
+    func closed(_ connection: UInt32, reason: MarketStatus.Reason, atNs now: Int64, on feed: FeedLoop) {
+        desk.closed(connection, reason: reason, atNs: now, into: &feed.publisher)
     }
 
     fileprivate func refuse(_ instrument: Instrument, on feed: FeedLoop) {

@@ -6,14 +6,23 @@ final class ITCHIntake {
     private(set) var feed: ITCHFeed
     let configuration: ITCHConfiguration
     private unowned let feedLoop: FeedLoop
+    private let tap: RecordingTap
+    /// Messages that the feed has read and the recorder has not, and when they were received.
+    private var unrecorded = ITCHPacket()
+    private var unrecordedNs: Int64 = 0
+    /// The name of the one connection in recordings.
+    private static let connection: UInt32 = 1
+    /// The session as recordings name it.
+    private var session = (name: "", midnightNs: Int64(0))
     private var counted = VenueFeed.Counters()
     private var reported = ITCHFeed.Counters()
     /// Bad messages told since the last sweep: a venue that sends nothing else must not fill the log.
     private var complaints = 0
     private static let complaintsMost = 10
 
-    init(_ configuration: ITCHConfiguration, on feedLoop: FeedLoop) {
+    init(_ configuration: ITCHConfiguration, on feedLoop: FeedLoop, tap: RecordingTap) {
         self.configuration = configuration
+        self.tap = tap
         self.feedLoop = feedLoop
         var settings = ITCHFeed.Settings()
         settings.symbols = Set(configuration.symbols)
@@ -33,24 +42,35 @@ final class ITCHIntake {
 
     func beginSession(_ name: String, isWhole: Bool, atNs now: Int64? = nil) {
         feedLoop.log.info("itch-session", ["session": .text(name), "isWhole": .flag(isWhole)])
-        feed.beginSession(
-            midnightNs: midnightNs,
-            isWhole: isWhole,
-            atNs: now ?? feedLoop.clock.nowNs,
-            into: &feedLoop.publisher
-        )
+        let now = now ?? feedLoop.clock.nowNs
+        record()
+        session = (name, midnightNs)
+        unrecorded.setSession(name)
+        recordSession(isWhole ? .empty : .unknown, atNs: now)
+        feed.beginSession(midnightNs: session.midnightNs, isWhole: isWhole, atNs: now, into: &feedLoop.publisher)
     }
 
     func lost(_ messages: UInt64) {
         feedLoop.log.warning("itch-messages-lost", ["messages": .count(messages)])
-        feed.lost(atNs: feedLoop.clock.nowNs, into: &feedLoop.publisher)
+        let now = feedLoop.clock.nowNs
+        record()
+        tap.missed(messages, connection: Self.connection, atNs: now)
+        feed.lost(atNs: now, into: &feedLoop.publisher)
     }
 
     func disconnected(_ reason: MarketStatus.Reason, atNs now: Int64? = nil) {
-        feed.disconnected(reason: reason, atNs: now ?? feedLoop.clock.nowNs, into: &feedLoop.publisher)
+        let now = now ?? feedLoop.clock.nowNs
+        record()
+        tap.lost(reason, connection: Self.connection, atNs: now)
+        feed.disconnected(reason: reason, atNs: now, into: &feedLoop.publisher)
     }
 
-    func resumed() { feed.resumed(atNs: feedLoop.clock.nowNs, into: &feedLoop.publisher) }
+    func resumed() {
+        let now = feedLoop.clock.nowNs
+        record()
+        recordSession(.kept, atNs: now)
+        feed.resumed(atNs: now, into: &feedLoop.publisher)
+    }
 
     /// Takes messages that were read at once; `body` is given what takes each of them.
     ///
@@ -60,7 +80,10 @@ final class ITCHIntake {
         _ body: ((UnsafeRawBufferPointer, UInt64) -> Void) -> Void
     ) {
         var table = feedLoop.publisher.table
+        if let receivedNs { unrecordedNs = receivedNs }
+        defer { record() }
         body { message, number in
+            keep(message, number)
             do throws(ITCHFault) {
                 try feed.receive(
                     message,
@@ -73,6 +96,35 @@ final class ITCHIntake {
                 complain(error, number)
             }
         }
+    }
+
+    // MARK: Recording
+
+    /// Keeps a message for the recorder, in the packet of those that were read with it.
+    private func keep(_ message: UnsafeRawBufferPointer, _ number: UInt64) {
+        guard tap.isRecording else { return }
+        if !unrecorded.takes(message, number) { record() }
+        unrecorded.append(message, number)
+    }
+
+    /// Hands over what was kept, before something else is recorded.
+    private func record() {
+        guard !unrecorded.isEmpty else { return }
+        unrecorded.bytes.withUnsafeBytes {
+            tap.received($0, isText: false, connection: Self.connection, atNs: unrecordedNs)
+        }
+        unrecorded.removeAll()
+    }
+
+    private func recordSession(_ books: RecordedAddress.Books, atNs now: Int64) {
+        guard tap.isRecording else { return }
+        let server = configuration.mode == "soupbin" ? configuration.server : configuration.lines.first ?? ""
+        let url = RecordedAddress.itch(
+            "\(configuration.mode)://\(server)",
+            session: session.name,
+            .init(midnightNs: session.midnightNs, books: books)
+        )
+        tap.opened(url, connection: Self.connection, atNs: now)
     }
 
     private func complain(_ fault: ITCHFault, _ number: UInt64) {

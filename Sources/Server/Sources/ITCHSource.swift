@@ -20,15 +20,24 @@ extension ITCHBringer {
 package final class ITCHSource: MarketSource {
     package let name = ITCHFeed.venue
     private let configuration: ITCHConfiguration
+    private let tap: RecordingTap
     private var intake: ITCHIntake?
     private var bringer: (any ITCHBringer)?
 
-    package init(_ configuration: ITCHConfiguration) { self.configuration = configuration }
+    package init(_ configuration: ITCHConfiguration, tap: RecordingTap = .none) {
+        self.configuration = configuration
+        self.tap = tap
+    }
+
+    /// Whether it brings something that could not be had again: not from files.
+    static func isLive(_ configuration: ITCHConfiguration) -> Bool {
+        configuration.mode == "soupbin" || configuration.mode == "moldudp64"
+    }
 
     package var state: HealthState.SourceState { bringer?.state ?? .connecting }
 
     package func start(on feed: FeedLoop) {
-        let intake = ITCHIntake(configuration, on: feed)
+        let intake = ITCHIntake(configuration, on: feed, tap: tap)
         self.intake = intake
         let bringer: any ITCHBringer =
             switch configuration.mode {

@@ -94,8 +94,10 @@ package final class TCPSource: MarketSource {
     package func rawClosed(_ connection: ConnectionID, on feed: FeedLoop) {
         guard let peer = peers.removeValue(forKey: connection) else { return }
         paused.removeAll { $0 == connection }
-        tap.lost(.connectionLost, connection: peer.number, atNs: feed.clock.nowNs)
-        room.closed(peer.number, reason: .connectionLost, on: feed)
+        // One time for both, because a replay tells it as it was recorded.
+        let now = feed.clock.nowNs
+        tap.lost(.connectionLost, connection: peer.number, atNs: now)
+        room.closed(peer.number, reason: .connectionLost, atNs: now, on: feed)
         feed.log.info("tcp-feed-closed", ["peer": .text(peer.address), "lines": .count(peer.messageCount)])
     }
 

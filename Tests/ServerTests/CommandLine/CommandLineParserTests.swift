@@ -35,6 +35,11 @@ struct CommandLineParserTests {
         options.venue = "kraken"
         options.files = ["a"]
         #expect(try Self.parse("normalize --venue kraken a") == .normalize(options))
+        // A FIX server has a name of its own.
+        for (name, isKnown) in [("fix", true), ("fix-jse", true), ("fix-", false), ("jse", false)] {
+            #expect(((try? Self.parse("normalize --venue \(name) a")) != nil) == isKnown)
+            #expect(((try? Self.parse("replay --venue \(name) a")) != nil) == isKnown)
+        }
         options.instrumentsPath = "i.json"
         options.emits = [.trades, .book]
         options.bookDepth = 5

@@ -163,6 +163,7 @@ struct RecordingMarkTests {
             .file(source: "kraken", venue: "kraken", run: 17, number: 3), .open(url: "wss://a/b?c"),
             .lost(reason: "gap"),
             .gap(records: 9),
+            .missed(messages: 7), .kept(message: "8=FIX.4.4\u{1}9=5\u{1}58=a\tb"),
         ] as [RecordingMark]
     )
     func roundTrip(written: RecordingMark) { #expect(mark(written.payload) == written) }
