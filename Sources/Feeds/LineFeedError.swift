@@ -108,6 +108,8 @@ public enum LineFeedError: Error, Hashable, Sendable {
     case silence
     /// More events or levels than ``MessageFeed/eventsMost`` or ``MessageFeed/levelsMost`` in one message.
     case tooMany(most: Int)
+    /// A reader let more bytes wait than it may: its last word.
+    case tooSlow(bytesMost: Int)
 
     /// Stable, for programs; see Docs/feeds/tcp.md.
     public var code: UInt32 {
@@ -133,6 +135,7 @@ public enum LineFeedError: Error, Hashable, Sendable {
         case .unknownVersion: 219
         case .silence: 220
         case .tooMany: 221
+        case .tooSlow: 222
         }
     }
 
@@ -160,6 +163,7 @@ public enum LineFeedError: Error, Hashable, Sendable {
         case .unknownVersion: "unknown_version"
         case .silence: "silence"
         case .tooMany: "too_many"
+        case .tooSlow: "too_slow"
         }
     }
 }
@@ -190,6 +194,7 @@ extension LineFeedError: CustomStringConvertible {
         case .unknownVersion: "this side speaks version \(FeedHello.versionSpoken)"
         case .silence: "nothing complete came for too long; send heartbeats"
         case .tooMany(let most): "a message has at most \(most) of these; send several"
+        case .tooSlow(let most): "more than \(most) bytes waited; read faster, and come again for fresh snapshots"
         }
     }
 }

@@ -359,6 +359,10 @@ def test_a_lost_feed_is_said_to_be_lost_and_comes_back_with_a_fresh_book(start_h
                 third.next_message()
             pushes = client.until(lambda pushes: any(push.status.state == 1 for push in pushes))
             assert [push.status.reason for push in pushes if push.status.state == 1] == [5]
+        # It counts under its own name, because its instruments are of several venues.
+        counts = metrics(hub)
+        assert counts("market_hub_feed_reconnects_total", venue=f"feed {publisher.url}") >= 2
+        assert counts("market_hub_feed_bad_lines_total", venue="tcp") == 0
 
 
 @pytest.mark.parametrize("form", ["json", "protobuf"])
@@ -436,18 +440,21 @@ def test_a_client_of_the_second_hub_hears_what_a_client_of_the_first_hears(chain
     assert not events(second, "feed-gap")
 
 
-def test_a_reader_that_stops_reading_is_closed_and_others_go_on(start_hub: StartHub) -> None:
+@pytest.mark.parametrize("form", ["json", "protobuf"])
+def test_a_reader_that_stops_reading_is_told_and_closed_and_others_go_on(start_hub: StartHub, form: str) -> None:
     hub = start_hub({"feedOut.enabled": True, "feedOut.port": 0, "feedOut.queueBytesMost": 65_536,
                      "sources.synthetic.eventsPerSecond": 20_000})  # fmt: skip
     with dial(hub, "feedOut") as slow, dial(hub, "feedOut") as quick:
-        slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        for peer in (slow, quick):
-            peer.lines({"type": "hello", "version": 1, "name": "reader"})
+        quick.lines({"type": "hello", "version": 1, "name": "reader"})
+        if form == "json":
+            slow.lines({"type": "hello", "version": 1, "name": "reader"})
+        else:
+            slow.events({"hello": {"version": 1, "name": "reader"}})
         assert quick.next_line()["type"] == "hello"
         kinds, numbers = set(), []
         deadline = time.monotonic() + 60
         count = 0
-        while count % 5_000 or not events(hub, "feed-reader-too-slow"):
+        while count % 1_000 or not events(hub, "feed-reader-too-slow"):
             assert time.monotonic() < deadline, "the slow one is never closed"
             count += 1
             line = quick.next_line()
@@ -456,7 +463,31 @@ def test_a_reader_that_stops_reading_is_closed_and_others_go_on(start_hub: Start
                 numbers.append(line["seq"])
         assert kinds >= {"instrument", "status", "snapshot", "delta", "trade"}
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-        slow.rest()
+        # All that it was sent is whole, and the last of it says why there is no more.
+        heard = slow.rest()
+        if form == "json":
+            *lines, last = [json.loads(line) for line in heard.splitlines()]
+            told = [line["seq"] for line in lines if "seq" in line]
+            assert heard.endswith(b"\n") and (last["type"], last["code"], last["reason"]) == ("error", 222, "too_slow")
+        else:
+            messages = []
+            while heard:
+                (length,) = struct.unpack(">I", heard[:4])
+                messages.append(FeedMessage.FromString(heard[4 : 4 + length]))
+                heard = heard[4 + length :]
+            told = [message.sequence for message in messages if message.sequence]
+            assert messages[-1].events[0].problem.code == 222
+        assert told == list(range(told[0], told[0] + len(told)))
+
+
+def test_a_reader_that_never_reads_again_is_closed_without_a_word(start_hub: StartHub) -> None:
+    hub = start_hub({"feedOut.enabled": True, "feedOut.port": 0, "feedOut.queueBytesMost": 65_536,
+                     "sources.synthetic.eventsPerSecond": 20_000})  # fmt: skip
+    with dial(hub, "feedOut") as slow:
+        slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        slow.lines({"type": "hello", "version": 1, "name": "reader"})
+        wait_for(lambda: events(hub, "feed-reader-too-slow"), "the end of patience", 60)
+        wait_for(lambda: events(hub, "feed-reader-closed"), "the end")
 
 
 def test_a_reader_without_hello_is_told_nothing_and_data_of_readers_are_refused(start_hub: StartHub) -> None:

@@ -8,6 +8,8 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
     package private(set) var state = HealthState.SourceState.connecting
 
     private let configuration: FeedClientConfiguration
+    /// What metrics call it: the venue of all its instruments, or its own name where each is of the one it was declared with.
+    private let label: String
     private let dialer: RawDialer
     private let room: FeedRoom
     private var client: VenueClient
@@ -35,6 +37,7 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
         self.configuration = configuration
         self.dialer = dialer
         name = "feed \(first)"
+        label = configuration.venue.isEmpty ? name : configuration.venue
         room = FeedRoom(name: name)
         let dialect = FeedClientDialect(
             silenceMostNs: Int64(configuration.silenceMs) * 1_000_000,
@@ -87,7 +90,7 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
         if verdict.messageCount > 0 { handle(.heard) }
         guard socket === self.socket else { return }
         if verdict.hello != nil || verdict.messageCount > verdict.refusals.count { state = .live }
-        feedLoop.metrics.count(badLines: verdict.refusals.count, venue: LineFeed.venue)
+        feedLoop.metrics.count(badLines: verdict.refusals.count, venue: label)
         for refusal in verdict.refusals {
             feedLoop.log.warning(
                 "feed-bad-message",
@@ -133,7 +136,7 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
     private func lost(_ reason: String) {
         state = .failed(reason: reason)
         feedLoop?.log.warning("feed-connection-lost", ["feed": .text(name), "reason": .text(reason)])
-        feedLoop?.metrics.countReconnect(venue: LineFeed.venue)
+        feedLoop?.metrics.countReconnect(venue: label)
     }
 
     private func pause(on feedLoop: FeedLoop) {

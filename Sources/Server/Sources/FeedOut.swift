@@ -6,7 +6,7 @@ import Transport
 ///
 /// A reader says hello in the form that it wants and hears every instrument, its state and its book as they stand, and from then
 /// on every trade, quote and change in order. What is said is encoded once a form and turn. A reader that does not keep up is
-/// closed; it may come again for fresh snapshots. Lives on the feed thread.
+/// told so and closed; it may come again for fresh snapshots. Lives on the feed thread.
 final class FeedOut {
     private final class Reader {
         let peer: FeedPeer
@@ -15,6 +15,36 @@ final class FeedOut {
         /// Bytes that the kernel has not taken yet.
         var waiting: [UInt8] = []
         var isBlocked = false
+        /// Where those of ``waiting`` end that were said at one time, counted from the connection's first byte: no message
+        /// goes over such a place.
+        private var ends: [Int] = []
+        private var sentBytes = 0
+        /// Where what is being sent began.
+        private var begunAt = 0
+        /// It was told that it is too slow, and is closed by then at the latest; monotonic.
+        var leavesByNs: Int64?
+
+        func wait(for bytes: [UInt8]) {
+            waiting += bytes
+            ends.append(sentBytes + waiting.count)
+        }
+
+        func sent(_ count: Int) {
+            waiting.removeFirst(count)
+            sentBytes += count
+            let done = ends.firstIndex { $0 > sentBytes } ?? ends.count
+            guard done > 0 else { return }
+            begunAt = ends[done - 1]
+            ends.removeFirst(done)
+        }
+
+        /// Forgets what was not begun to be sent, and leaves `word` to be the last.
+        func leave(with word: [UInt8], byNs: Int64) {
+            let begun = sentBytes > begunAt ? (ends.first ?? sentBytes) - sentBytes : 0
+            waiting = Array(waiting.prefix(begun)) + word
+            ends = [sentBytes + waiting.count]
+            leavesByNs = byNs
+        }
 
         init(_ peer: FeedPeer) { self.peer = peer }
     }
@@ -27,6 +57,8 @@ final class FeedOut {
     private var writers: [FeedForm: FeedWriter] = [:]
     /// The longest word of a reader: it has little to say.
     private static let messageBytesMost = 4_096
+    /// How long a reader that is too slow may take for its last word.
+    private static let lastWordNs: Int64 = 5_000_000_000
 
     init(_ configuration: FeedOutConfiguration) {
         self.configuration = configuration
@@ -85,7 +117,7 @@ final class FeedOut {
     }
 
     func received(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on feed: FeedLoop) {
-        guard let reader = readers[connection] else { return }
+        guard let reader = readers[connection], reader.leavesByNs == nil else { return }
         // Readers have nothing to tell of instruments: what they say of them is refused, and changes this copy at most.
         var table = InstrumentTable()
         var sink = Silence()
@@ -169,7 +201,11 @@ final class FeedOut {
     func sweep(on feed: FeedLoop) {
         let now = HubClock.monotonicNs
         for (connection, reader) in readers {
-            if configuration.silenceMs > 0, now - reader.peer.heardNs >= Int64(configuration.silenceMs) * 1_000_000 {
+            if let leavesByNs = reader.leavesByNs {
+                if now >= leavesByNs { feed.loop?.abort(connection) }
+            } else if configuration.silenceMs > 0,
+                now - reader.peer.heardNs >= Int64(configuration.silenceMs) * 1_000_000
+            {
                 feed.log.warning(
                     "feed-reader-silent",
                     ["peer": .text(reader.peer.address), "remedy": "send heartbeats"]
@@ -185,16 +221,20 @@ final class FeedOut {
     // MARK: Bytes
 
     private func say(_ bytes: [UInt8], to connection: ConnectionID, _ reader: Reader, on feed: FeedLoop) {
-        guard !bytes.isEmpty else { return }
-        reader.waiting += bytes
+        guard !bytes.isEmpty, reader.leavesByNs == nil else { return }
+        reader.wait(for: bytes)
         push(connection, reader, on: feed)
-        guard reader.waiting.count > configuration.queueBytesMost else { return }
-        reader.waiting = []
+        let most = configuration.queueBytesMost
+        guard reader.waiting.count > most else { return }
+        reader.leave(
+            with: reader.peer.words { $0.write(.tooSlow(bytesMost: most), message: 0) },
+            byNs: HubClock.monotonicNs + Self.lastWordNs
+        )
         feed.log.warning(
             "feed-reader-too-slow",
-            ["peer": .text(reader.peer.address), "queueBytesMost": .count(configuration.queueBytesMost)]
+            ["peer": .text(reader.peer.address), "queueBytesMost": .count(most)]
         )
-        feed.loop?.abort(connection)
+        push(connection, reader, on: feed)
     }
 
     private func push(_ connection: ConnectionID, _ reader: Reader, on feed: FeedLoop) {
@@ -214,7 +254,8 @@ final class FeedOut {
             case .gone: sent = reader.waiting.count
             }
         }
-        reader.waiting.removeFirst(sent)
+        reader.sent(sent)
+        if reader.leavesByNs != nil, reader.waiting.isEmpty, !reader.isBlocked { loop.close(connection, code: 0) }
     }
 
     private struct Silence: MarketEventSink {
