@@ -2,7 +2,12 @@ internal import CLibUV
 internal import Glibc
 
 /// A UDP socket that hears one address, of a multicast group or of this machine, and can answer from it.
-public final class DatagramSocket: LoopSocket {
+///
+/// libuv reads it, without libwebsockets. It belongs to its loop's thread, lives until ``close()`` or the loop's end, and calls
+/// nobody after that.
+public final class DatagramSocket {
+    private unowned let loop: IOLoop
+    private var isClosed = false
     private let handle = UnsafeMutablePointer<uv_udp_t>.allocate(capacity: 1)
     private let received: (UnsafeRawBufferPointer) -> Void
     /// The port it really has.
@@ -10,14 +15,19 @@ public final class DatagramSocket: LoopSocket {
     /// Datagrams that were longer than any of IP can be read, or that the kernel gave with an error.
     public private(set) var faults = 0
 
-    override var base: UnsafeMutablePointer<uv_handle_t> {
+    /// Room for what is read: it is handed on before the next read.
+    private let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
+
+    private var base: UnsafeMutablePointer<uv_handle_t> {
         UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self)
     }
 
     private init(on loop: IOLoop, received: @escaping (UnsafeRawBufferPointer) -> Void) {
+        self.loop = loop
         self.received = received
-        super.init(on: loop)
     }
+
+    deinit { room.deallocate() }
 
     /// Hears `host`:`port` from now on.
     ///
@@ -38,7 +48,8 @@ public final class DatagramSocket: LoopSocket {
             socket.handle.deallocate()
             throw .uv("make a UDP socket", made)
         }
-        socket.keep()
+        socket.base.pointee.data = Unmanaged.passUnretained(socket).toOpaque()
+        loop.datagramSockets[ObjectIdentifier(socket)] = socket
         do throws(TransportError) {
             try socket.bind(host, port, interface, receiveBufferBytes)
         } catch {
@@ -73,9 +84,12 @@ public final class DatagramSocket: LoopSocket {
             // Less than wanted is what the system allows; it is no reason not to listen.
             _ = uv_recv_buffer_size(base, &size)
         }
-        let started = uv_udp_recv_start(handle, Self.allocate) { handle, count, buffer, address, flags in
-            guard let socket: DatagramSocket = LoopSocket.of(handle?.pointee.data) else { return }
-            socket.arrived(count, buffer, isEmpty: address == nil, flags)
+        let allocate: uv_alloc_cb = { handle, _, buffer in
+            guard let room = DatagramSocket.of(handle?.pointee.data)?.room else { return }
+            buffer?.pointee = uv_buf_init(room.baseAddress?.assumingMemoryBound(to: CChar.self), UInt32(room.count))
+        }
+        let started = uv_udp_recv_start(handle, allocate) { handle, count, buffer, address, flags in
+            DatagramSocket.of(handle?.pointee.data)?.arrived(count, buffer, isEmpty: address == nil, flags)
         }
         guard started == 0 else { throw .uv("read from \(host)", started) }
         self.port = ownPort()
@@ -107,6 +121,20 @@ public final class DatagramSocket: LoopSocket {
         return (sent ?? -1) >= 0
     }
 
+    /// Ends it; nothing is told of it any more.
+    public func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        loop.datagramSockets[ObjectIdentifier(self)] = nil
+        // Freed by libuv when it has let go.
+        base.pointee.data = nil
+        uv_close(base) { handle in UnsafeMutableRawPointer(handle)?.deallocate() }
+    }
+
+    private static func of(_ data: UnsafeMutableRawPointer?) -> DatagramSocket? {
+        data.map { Unmanaged<DatagramSocket>.fromOpaque($0).takeUnretainedValue() }
+    }
+
     private func ownPort() -> UInt16 {
         var address = sockaddr_storage()
         var size = Int32(MemoryLayout<sockaddr_storage>.size)
@@ -124,4 +152,25 @@ public final class DatagramSocket: LoopSocket {
         if inet_pton(AF_INET, host, &four) == 1 { return UInt32(bigEndian: four.s_addr) >> 28 == 0xE }
         return host.lowercased().hasPrefix("ff")
     }
+}
+
+extension TransportError {
+    fileprivate static func uv(_ operation: String, _ code: Int32) -> TransportError {
+        .system(operation: operation, code: -code)
+    }
+}
+
+/// A socket address in numbers; nil when it is none.
+private func withAddress<Result>(
+    _ host: String,
+    _ port: UInt16,
+    _ body: (UnsafePointer<sockaddr>) -> Result
+) -> Result? {
+    var four = sockaddr_in()
+    if uv_ip4_addr(host, Int32(port), &four) == 0 {
+        return withUnsafePointer(to: four) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1, body) }
+    }
+    var six = sockaddr_in6()
+    guard uv_ip6_addr(host, Int32(port), &six) == 0 else { return nil }
+    return withUnsafePointer(to: six) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1, body) }
 }

@@ -45,8 +45,8 @@ public final class IOLoop: @unchecked Sendable {
     var clientTLSContexts: [String?: ClientTLSContext] = [:]
     var webSocketClients: [ClientID: WebSocketClient] = [:]
     var webSocketClientsMade: UInt64 = 0
-    /// Sockets that libuv reads itself.
-    var loopSockets: [ObjectIdentifier: LoopSocket] = [:]
+    /// UDP sockets, which libuv reads itself.
+    var datagramSockets: [ObjectIdentifier: DatagramSocket] = [:]
     /// Room before the first byte of a write that libwebsockets frames itself.
     var scratch = [UInt8](repeating: 0, count: 32 * 1024)
     var date = (second: UInt64.max, text: "")
@@ -317,7 +317,7 @@ public final class IOLoop: @unchecked Sendable {
         UnsafeMutableRawPointer(sweepTimer)
             .withMemoryRebound(to: lws_sorted_usec_list_t.self, capacity: 1) { lws_sul_cancel($0) }
         for timer in timers { timer.cancel() }
-        for socket in Array(loopSockets.values) { socket.close() }
+        for socket in Array(datagramSockets.values) { socket.close() }
         for handle in handles {
             uv_close(handle) { handle in UnsafeMutableRawPointer(handle)?.deallocate() }
         }

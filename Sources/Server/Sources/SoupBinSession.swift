@@ -3,14 +3,14 @@ import Market
 import Transport
 
 /// Messages of ITCH over SoupBinTCP: the connection that ``SoupBinClient`` wants.
-final class SoupBinSession: ITCHBringer, StreamSocketHandler {
+final class SoupBinSession: ITCHBringer, RawClientHandler {
     private(set) var state = HealthState.SourceState.connecting
 
     private let intake: ITCHIntake
     private unowned let feedLoop: FeedLoop
     private var client: SoupBinClient
     private let address: (host: String, port: UInt16)?
-    private var socket: StreamSocket?
+    private var socket: RawClient?
     private var timer: LoopTimer?
     private var isPaused = false
     private var random = SystemRandomNumberGenerator()
@@ -45,12 +45,12 @@ final class SoupBinSession: ITCHBringer, StreamSocketHandler {
 
     // MARK: The connection
 
-    func connected(_ socket: StreamSocket) {
+    func opened(_ socket: RawClient, on loop: IOLoop) {
         guard socket === self.socket else { return }
         handle(.connected)
     }
 
-    func received(_ bytes: UnsafeRawBufferPointer, from socket: StreamSocket) {
+    func received(_ bytes: UnsafeRawBufferPointer, from socket: RawClient, on loop: IOLoop) {
         guard socket === self.socket else { return }
         var effects: [SoupBinClient.Effect] = []
         intake.takeMessages(atNs: feedLoop.clock.nowNs) { take in
@@ -67,7 +67,7 @@ final class SoupBinSession: ITCHBringer, StreamSocketHandler {
         if feedLoop.publisher.isCrowded { pause() }
     }
 
-    func ended(_ socket: StreamSocket, reason: String) {
+    func closed(_ socket: RawClient, reason: String, on loop: IOLoop) {
         guard socket === self.socket else { return }
         self.socket = nil
         feedLoop.log.warning("itch-connection-lost", ["reason": .text(reason)])
@@ -151,7 +151,8 @@ final class SoupBinSession: ITCHBringer, StreamSocketHandler {
         guard let address, let loop = feedLoop.loop else { return }
         isPaused = false
         do throws(TransportError) {
-            socket = try StreamSocket.connect(to: address.host, port: address.port, on: loop, handler: self)
+            let server = ServerAddress(host: address.host, port: address.port, isTLS: false)
+            socket = try loop.connectRaw(RawClientSettings(server: server), handler: self)
         } catch {
             feedLoop.log.warning("itch-connection-lost", ["reason": .text(error.advice)])
             loop.after(0) { [weak self] in self?.handle(.closed) }

@@ -3,62 +3,10 @@ import Testing
 
 @testable import Transport
 
-/// Keeps what a stream socket tells.
-private final class StreamNotes: StreamSocketHandler, @unchecked Sendable {
-    let bytes = Guarded<[UInt8]>([])
-    let ends = Guarded<[String]>([])
-    private let greeting: [UInt8]
-
-    init(greeting: [UInt8] = []) { self.greeting = greeting }
-
-    func connected(_ socket: StreamSocket) { if !greeting.isEmpty { socket.send(greeting) } }
-
-    func received(_ bytes: UnsafeRawBufferPointer, from socket: StreamSocket) {
-        self.bytes.withLock { $0.append(contentsOf: bytes) }
-    }
-
-    func ended(_ socket: StreamSocket, reason: String) { ends.withLock { $0.append(reason) } }
-}
-
 extension WithLoops {
-    @Suite("A socket that libuv reads")
-    struct LoopSocketTests {
+    @Suite("A UDP socket")
+    struct DatagramSocketTests {
         private static let listener = ListenerSettings(host: "127.0.0.1", port: 0, tag: 9, kind: .rawTCP)
-
-        @Test("carries a TCP stream both ways, as much as there is")
-        func stream() throws {
-            let greeting = (0..<900_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
-            let notes = StreamNotes(greeting: greeting)
-            try withServer(settings: Self.listener) { port, loops, handler in
-                handler.perform(on: loops[0]) { loop in
-                    _ = try? StreamSocket.connect(to: "127.0.0.1", port: port, on: loop, handler: notes)
-                }
-                #expect(eventually { notes.bytes.withLock { $0.count } == greeting.count })
-                #expect(notes.bytes.withLock { $0 } == greeting && notes.ends.withLock { $0.isEmpty })
-            }
-            // The loop closed it with itself, which is no news.
-            #expect(notes.ends.withLock { $0.count } <= 1)
-        }
-
-        @Test("says that nobody listens, and what is no address")
-        func refused() throws {
-            let notes = StreamNotes()
-            let problems = Guarded<[TransportError]>([])
-            try withServer(settings: Self.listener) { _, loops, handler in
-                handler.perform(on: loops[0]) { loop in
-                    // Port 1 of this machine is nobody's.
-                    _ = try? StreamSocket.connect(to: "127.0.0.1", port: 1, on: loop, handler: notes)
-                    do throws(TransportError) {
-                        _ = try StreamSocket.connect(to: "localhost", port: 1, on: loop, handler: notes)
-                    } catch {
-                        problems.withLock { $0.append(error) }
-                    }
-                }
-                #expect(eventually { notes.ends.withLock { $0.count } == 1 })
-                #expect(notes.ends.withLock { $0 } == ["connection refused"])
-                #expect(problems.withLock { $0 } == [.address(host: "localhost")])
-            }
-        }
 
         @Test("carries datagrams whole, empty ones too, and answers from its own port")
         func datagrams() throws {
