@@ -9,13 +9,13 @@ struct BookAudit: Sendable {
     let units: VenueFeed.Scales
     /// When the book is to be asked for again; 0 while an answer is awaited.
     var askAgainNs: Int64 = 0
-    /// Answers so far, all too old.
+    /// Answers so far that told nothing.
     var answers = 0
     private var changes: [LevelChange] = []
     /// The number of each message, and where its changes end.
     private var messages: [(lastID: UInt64, end: Int)] = []
 
-    /// A venue whose answers are all too old is asked again when the next audit is due.
+    /// A venue whose answers all tell nothing is asked again when the next audit is due.
     static let answersMost = 5
     static let pauseNs: Int64 = 2_000_000_000
 
@@ -42,11 +42,13 @@ struct BookAudit: Sendable {
     ///   - book: the book as it is now.
     ///   - answer: the levels of the answer, in the units of the book; levels beyond its worst are not compared.
     ///   - number: the answer's.
+    ///   - levelsMost: how deep the book is kept; what a full side may have lost is not compared.
     /// - Returns: true also for an answer without levels, which confirms nothing and contradicts nothing.
-    func confirms(_ book: OrderBook, _ answer: [LevelChange], number: UInt64) -> Bool {
+    func confirms(_ book: OrderBook, _ answer: [LevelChange], number: UInt64, levelsMost: Int) -> Bool {
         var told = OrderBook()
         var worst: (bid: Price?, ask: Price?)
-        for level in answer where !level.quantity.isZero {
+        // Worst first, as far as venues tell the best first: each then goes to the end, where a book grows for nothing.
+        for level in answer.reversed() where !level.quantity.isZero {
             told.apply(level)
             switch level.side {
             case .bid: worst.bid = min(worst.bid ?? level.price, level.price)
@@ -57,6 +59,12 @@ struct BookAudit: Sendable {
         for message in messages {
             if message.lastID > number { for change in changes[start..<message.end] { told.apply(change) } }
             start = message.end
+        }
+        if book.bids.count >= levelsMost, let last = book.bids.first?.price {
+            worst.bid = worst.bid.map { max($0, last) }
+        }
+        if book.asks.count >= levelsMost, let last = book.asks.first?.price {
+            worst.ask = worst.ask.map { min($0, last) }
         }
         let areBidsRight = worst.bid.map { worst in
             told.bids.filter { $0.price >= worst } == book.bids.filter { $0.price >= worst }
@@ -83,11 +91,12 @@ extension VenueFeed {
     ) {
         let units = Scales(price: followed[place].priceScale, quantity: followed[place].quantityScale)
         let (told, limits) = (changes, limits)
-        if let audit = followed[place].audit {
+        // Not held beside the one that notes, which would copy itself then.
+        if let known = followed[place].audit?.units, let askAgainNs = followed[place].audit?.askAgainNs {
             let isNoted = followed[place].audit?.note(told, lastID: message.lastID, limits) == true
-            if audit.units != units || !isNoted {
+            if known != units || !isNoted {
                 followed[place].audit = nil
-            } else if audit.askAgainNs != 0, now >= audit.askAgainNs {
+            } else if askAgainNs != 0, now >= askAgainNs {
                 followed[place].audit?.askAgainNs = 0
                 demandSnapshot(place, .checksum, &actions)
             }
@@ -103,7 +112,10 @@ extension VenueFeed {
         demandSnapshot(place, .checksum, &actions)
     }
 
-    /// Compares a live book with an answer that is not newer.
+    /// Compares a live book with an answer.
+    ///
+    /// An answer that is newer than the stream confirms a book to which nothing happened since; when it differs, the stream may
+    /// only be late, and the venue is asked again.
     mutating func audit(
         answer message: VenueBook,
         _ levels: Span<VenueLevel>,
@@ -112,28 +124,37 @@ extension VenueFeed {
         _ actions: inout [FeedAction],
         _ sink: inout some MarketEventSink
     ) {
-        guard let audit = followed[place].audit, audit.askAgainNs == 0 else {
-            counters.unusedUpdates += 1
-            return
-        }
-        guard message.lastID >= audit.sinceID else {
-            counters.unusedUpdates += 1
-            followed[place].audit?.answers += 1
-            followed[place].audit?.askAgainNs = now + BookAudit.pauseNs
-            if audit.answers + 1 >= BookAudit.answersMost { followed[place].audit = nil }
-            return
-        }
-        followed[place].audit = nil
         let units = Scales(price: followed[place].priceScale, quantity: followed[place].quantityScale)
-        guard audit.units == units else { return }
+        // An answer that nobody waits for was asked for before the audit.
+        guard var audit = followed[place].audit, audit.askAgainNs == 0, audit.units == units else {
+            counters.unusedUpdates += 1
+            return
+        }
         // Levels that need finer units than the book has are not in the book.
         let isRight =
-            convert(levels, units.price, units.quantity)
-            && audit.confirms(followed[place].book, changes, number: message.lastID)
-        followed[place].isDoubtful = !isRight
+            message.lastID >= audit.sinceID && convert(levels, units.price, units.quantity)
+            && audit.confirms(
+                followed[place].book,
+                changes,
+                number: message.lastID,
+                levelsMost: limits.levelsMost
+            )
+        audit.answers += 1
+        let isLast = audit.answers >= BookAudit.answersMost
         if isRight {
+            followed[place].audit = nil
+            followed[place].isDoubtful = false
             counters.checksumsRight += 1
+        } else if message.lastID < audit.sinceID || message.lastID > followed[place].lastID, !isLast {
+            counters.unusedUpdates += 1
+            audit.askAgainNs = now + BookAudit.pauseNs
+            followed[place].audit = audit
+        } else if message.lastID < audit.sinceID {
+            counters.unusedUpdates += 1
+            followed[place].audit = nil
         } else {
+            followed[place].audit = nil
+            followed[place].isDoubtful = true
             counters.checksumsWrong += 1
             if checksumRule == .resync { resync(place, .checksum, atNs: now, &actions, &sink) }
         }

@@ -25,6 +25,8 @@ struct FeedInstrument: Sendable {
     var state = BookState.empty
     /// The venue's number of the last change in the book.
     var lastID: UInt64 = 0
+    /// The highest such number that this connection told before the book began anew: a book asked for must not be older.
+    var heardID: UInt64 = 0
     /// The venue's time of that change; 0 where it gave none.
     var lastEventNs: Int64 = 0
     /// No update was applied since the snapshot: the rule for the first one holds.

@@ -116,11 +116,15 @@ extension VenueFeed {
         _ sink: inout some MarketEventSink
     ) throws(FrameFault) {
         if rules.book.isRequested {
-            // Asked for twice, late, or for an audit: what we have is newer.
-            guard followed[place].state != .live || message.lastID > followed[place].lastID else {
+            if followed[place].state == .live, followed[place].audit != nil {
                 return audit(answer: message, levels, place, atNs: arrival.receivedNs, &actions, &sink)
             }
-            guard !isTooOld(message, for: followed[place].waiting) else {
+            // Asked for twice, or late: what we have is newer.
+            guard followed[place].state != .live || message.lastID > followed[place].lastID else {
+                counters.unusedUpdates += 1
+                return
+            }
+            guard !isTooOld(message, place) else {
                 counters.unusedUpdates += 1
                 demandSnapshot(place, .gap, &actions)
                 return
@@ -188,13 +192,13 @@ extension VenueFeed {
     }
 
     /// Whether changes lie between a snapshot and the first waiting update that is newer.
-    private func isTooOld(_ snapshot: VenueBook, for waiting: WaitingUpdates) -> Bool {
+    private func isTooOld(_ snapshot: VenueBook, _ place: Int) -> Bool {
+        let waiting = followed[place].waiting
         switch rules.book {
         case .inStream, .inStreamContiguous, .inStreamChained: return false
         case .requestedThenNewer:
-            // What happened before the first update was never heard.
-            guard let first = waiting.updates.first else { return false }
-            return first.book.lastID > snapshot.lastID
+            // What happened before the first update was never heard, or was heard by a book that is no more.
+            return snapshot.lastID < max(waiting.updates.first?.book.lastID ?? 0, followed[place].heardID)
         case .requestedThenContiguous:
             guard let first = waiting.updates.first(where: { $0.book.lastID > snapshot.lastID }) else { return false }
             return first.book.firstID > snapshot.lastID + 1
@@ -297,6 +301,7 @@ extension VenueFeed {
             try convert(levels, place, message.eventNs, arrival, &instruments, &sink)
         } catch {
             // The book cannot follow what it could not take.
+            followed[place].heardID = max(followed[place].heardID, message.lastID)
             resync(place, .gap, atNs: arrival.receivedNs, &actions, &sink)
             throw error
         }

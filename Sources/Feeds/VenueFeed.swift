@@ -143,6 +143,7 @@ public struct VenueFeed: Sendable {
         counts.forget(connection)
         for place in followed.indices where followed[place].connection == connection {
             followed[place].forgetBook()
+            followed[place].heardID = 0
             followed[place].state = .empty
             followed[place].hasMissedTrades = true
             sendStatus(MarketStatus(.disconnected, reason), place, atNs: now, &sink)
@@ -433,6 +434,7 @@ public struct VenueFeed: Sendable {
     ) {
         counters.resyncs += 1
         if reason == .gap { counters.gaps += 1 }
+        followed[place].heardID = max(followed[place].heardID, followed[place].lastID)
         followed[place].forgetBook()
         followed[place].state = .resyncing(reason)
         followed[place].isStale = false

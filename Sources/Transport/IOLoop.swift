@@ -124,6 +124,9 @@ public final class IOLoop: @unchecked Sendable {
     /// everything that the loop had is freed.
     public func run() {
         uv_run(uv, UV_RUN_DEFAULT)
+        // Who hears of an end and begins anew hears of that end too; who never stops is left.
+        for _ in 0..<16 { tellSoonCalls() }
+        soonCalls = []
         let owner = lws_context_user(context)
         lws_context_destroy(context)  // the second time; it frees
         let isClosed = uv_loop_close(uv) == 0

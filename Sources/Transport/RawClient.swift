@@ -13,6 +13,8 @@ public struct RawClientSettings: Sendable {
     /// For TCP and TLS together.
     public var connectTimeoutSeconds = 10
     /// Bytes that may wait for a slow server; with more the connection ends.
+    ///
+    /// What is sent while nothing waits may be longer.
     public var waitingBytesMost = 1 << 20
 
     public init(server: ServerAddress) {
@@ -60,6 +62,10 @@ public final class RawClient: Hashable {
     /// Whether TLS cannot write before it has read.
     private var writeWantsRead = false
     private var readWantsWrite = false
+    /// Whether the next turn reads without being woken for it.
+    private var readsSoon = false
+    /// More was to wait than may: the end comes with the end of the turn.
+    private var isOverfull = false
     private static let readBytes = 64 * 1024
     /// Reads of one turn; the rest comes with the next.
     private static let readsMost = 4
@@ -87,14 +93,17 @@ public final class RawClient: Hashable {
     ///
     /// Before ``RawClientHandler/opened(_:on:)`` and after the end nothing is sent.
     public func send(_ bytes: [UInt8]) {
-        guard case .open = state else { return }
-        guard waiting.count + bytes.count <= settings.waitingBytesMost else {
+        guard case .open = state, !isOverfull else { return }
+        let isFirst = waiting.isEmpty
+        guard isFirst || waiting.count + bytes.count <= settings.waitingBytesMost else {
+            isOverfull = true
             // Not within this call: whoever sends is in the middle of something.
-            loop.after(0) { [weak self] in self?.fail("the server does not read what is sent") }
+            loop.soon { [weak self] in self?.fail("the server does not read what is sent") }
             return
         }
         waiting += bytes
-        flush()
+        // Behind what waits it waits too, so that the watcher tells when all of it has gone.
+        if isFirst { flush() }
     }
 
     /// Stops or resumes reading; meanwhile the server fills the kernel's buffers and then waits.
@@ -103,7 +112,7 @@ public final class RawClient: Hashable {
         self.isReading = isReading
         rewatch()
         // TLS may hold bytes that the kernel does not show.
-        if isReading { loop.after(0) { [weak self] in self?.read() } }
+        if isReading { readSoon() }
     }
 
     /// Ends the connection, of which nothing more is heard.
@@ -119,6 +128,8 @@ public final class RawClient: Hashable {
         case .connecting: connected()
         case .handshaking(let tls): handshake(tls)
         case .open:
+            // libuv has stopped watching.
+            if status < 0 { watched = 0 }
             if events & UV_WRITABLE.rawValue != 0 || writeWantsRead || status < 0 {
                 let wasBlocked = isBlocked
                 flush()
@@ -235,7 +246,7 @@ public final class RawClient: Hashable {
                 case 1...:
                     handler.received(UnsafeRawBufferPointer(rebasing: room[..<got]), from: self, on: loop)
                     // TLS may hold more than the kernel shows: nobody would wake us for it.
-                    if turn == Self.readsMost - 1, tls != nil { loop.after(0) { [weak self] in self?.read() } }
+                    if turn == Self.readsMost - 1 { tls == nil ? rewatch() : readSoon() }
                 case Int(CT_TLS_WANTS_READ.rawValue): return rewatch()
                 case Int(CT_TLS_WANTS_WRITE.rawValue):
                     readWantsWrite = true
@@ -243,6 +254,17 @@ public final class RawClient: Hashable {
                 default: return fail("connection lost")
                 }
             }
+        }
+    }
+
+    /// Reads on when the others had their turn: a timer of no time would come before them, again and again.
+    private func readSoon() {
+        guard !readsSoon else { return }
+        readsSoon = true
+        loop.soon { [weak self] in
+            guard let self else { return }
+            readsSoon = false
+            read()
         }
     }
 

@@ -62,6 +62,8 @@ final class WebSocketClient: RawClientHandler {
     private var reader: WebSocketFrameReader
     private var raw: RawClient?
     private var timer: LoopTimer?
+    /// What the newest ping that was not answered brought: only that one must be (RFC 6455 section 5.5.3).
+    private var ping: [UInt8]?
     private var random = SystemRandomNumberGenerator()
     /// How long the server may take for its own close frame.
     private static let goodbyeNs: UInt64 = 2_000_000_000
@@ -154,7 +156,8 @@ final class WebSocketClient: RawClientHandler {
     }
 
     func writable(_ raw: RawClient, on loop: IOLoop) {
-        if case .open = state { handler.writable(id, on: loop) }
+        answerPing()
+        if case .open = state, !raw.isBlocked { handler.writable(id, on: loop) }
     }
 
     func closed(_ raw: RawClient, reason: String, on loop: IOLoop) {
@@ -174,6 +177,13 @@ final class WebSocketClient: RawClientHandler {
             if case .open = state { writeGoodbye(error.code, error.reason) }
             end(error.reason, on: loop)
         }
+        answerPing()
+    }
+
+    private func answerPing() {
+        guard case .open = state, let raw, !raw.isBlocked, let payload = ping else { return }
+        ping = nil
+        write(.pong, payload)
     }
 
     private func take(_ message: WebSocketFrameReader.Message, _ payload: UnsafeRawBufferPointer, on loop: IOLoop) {
@@ -185,7 +195,7 @@ final class WebSocketClient: RawClientHandler {
         switch message {
         case .text: handler.received(payload, isText: true, from: id, on: loop)
         case .binary: handler.received(payload, isText: false, from: id, on: loop)
-        case .ping: write(.pong, Array(payload))
+        case .ping: ping = Array(payload)
         case .pong: handler.ponged(payload, from: id, on: loop)
         case .close(let code, let reason):
             writeGoodbye(code == 1005 ? 1000 : code, "")

@@ -29,6 +29,40 @@ private final class Caller: RawClientHandler {
     }
 }
 
+/// Counts what is read between two turns of its loop.
+private final class TurnReader: RawClientHandler {
+    struct Notes {
+        var bytes = 0
+        var mostOfATurn = 0
+    }
+    let notes = Guarded(Notes())
+    private let own: TestHandler
+    private let greeting: [UInt8]
+    private var turn = 0
+    private var bytesOfTurn = 0
+
+    init(_ own: TestHandler, sends count: Int) {
+        self.own = own
+        greeting = [UInt8](repeating: 7, count: count)
+    }
+
+    func opened(_ client: RawClient, on loop: IOLoop) { client.send(greeting) }
+
+    func received(_ bytes: UnsafeRawBufferPointer, from client: RawClient, on loop: IOLoop) {
+        // So that much more is there than one turn should read.
+        if notes.withLock({ $0.bytes }) == 0 { usleep(300_000) }
+        let now = own.notes.withLock { $0.turns }
+        if now != turn { (turn, bytesOfTurn) = (now, 0) }
+        bytesOfTurn += bytes.count
+        notes.withLock { notes in
+            notes.bytes += bytes.count
+            notes.mostOfATurn = max(notes.mostOfATurn, bytesOfTurn)
+        }
+    }
+
+    func closed(_ client: RawClient, reason: String, on loop: IOLoop) {}
+}
+
 extension WithLoops {
     @Suite("A raw client")
     struct RawClientTests {
@@ -74,6 +108,28 @@ extension WithLoops {
                 #expect(eventually { caller.notes.withLock { $0.bytes.count } == greeting.count })
                 #expect(caller.notes.withLock { $0.bytes } == greeting)
                 #expect(caller.notes.withLock { $0.opened } == 1 && caller.notes.withLock { $0.reasons } == [])
+            }
+        }
+
+        @Test("lets the loop do its other work while a server sends without end", arguments: [false, true])
+        func takesTurns(isTLS: Bool) throws {
+            let authority = isTLS ? try TestAuthority() : nil
+            try withServer(settings: Self.listener(authority?.server)) { port, _, _ in
+                let host = isTLS ? "feed.test" : "127.0.0.1"
+                let server = ServerAddress(host: host, port: port, isTLS: isTLS, address: "127.0.0.1")
+                var settings = RawClientSettings(server: server)
+                settings.authoritiesPath = authority?.authorityPath
+                let own = TestHandler()
+                let reader = TurnReader(own, sends: 3_000_000)
+                let loop = try IOLoop(index: 7, handler: own)
+                _ = try loop.connectRaw(settings, handler: reader)
+                let thread = Worker { loop.run() }
+                defer {
+                    loop.requestStop()
+                    thread.join()
+                }
+                #expect(eventually { reader.notes.withLock { $0.bytes } == 3_000_000 })
+                #expect(reader.notes.withLock { $0.mostOfATurn } <= 512 * 1024)
             }
         }
 

@@ -125,7 +125,7 @@ extension WithLoops {
             }
         }
 
-        @Test("answers pings", arguments: [false, true])
+        @Test("answers the newest ping, and of several at once that one", arguments: [false, true])
         func answersPings(overTLS: Bool) throws {
             let authority = overTLS ? try TestAuthority() : nil
             let handler = TestHandler()
@@ -135,8 +135,10 @@ extension WithLoops {
             }
             try withServer(handler: handler, settings: testListener(tls: authority?.server)) { port, loops, handler in
                 _ = connect(loops[0], handler, settings(port, tls: authority))
-                #expect(eventually { handler.notes.withLock { $0.pongs.count } == 3 })
-                #expect(handler.notes.withLock { $0.pongs.map(\.count) } == [40, 80, 120])
+                #expect(eventually { handler.notes.withLock { $0.pongs.last?.count } == 120 })
+                // As many as there were reads, which may cut the three anywhere.
+                let counts = handler.notes.withLock { $0.pongs.map(\.count) }
+                #expect(counts == counts.sorted() && counts.count <= 3)
             }
         }
 

@@ -128,7 +128,7 @@ package final class ClientLoop: IOLoopHandler {
             hub.receive(event, levels: levels)
         }
         if !newcomers.isEmpty { welcome(on: loop) }
-        if count == Self.eventsMost { isPassWanted = true }
+        if count >= Self.eventsMost { isPassWanted = true }
         pass.removeAll()
         let leftOut = Format.allCases.map { hub.leftOutCount($0) }
         hub.pass(atNs: started, into: &pass)

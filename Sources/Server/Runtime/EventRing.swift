@@ -129,9 +129,9 @@ package final class EventRing: @unchecked Sendable {
         return (record, start + total)
     }
 
-    /// Hands at most `most` records over, oldest first: to `body` events, to `units` the units of those behind them.
+    /// Hands about `most` events over, oldest first: to `body` events, to `units` the units of those behind them.
     ///
-    /// - Returns: how many; `most` says that there may be more.
+    /// - Returns: how many; `most` or more says that there may be more, because single orders of an instrument are not parted.
     package func drain(
         most: Int,
         units: (InstrumentUnits) -> Void = { _ in },
@@ -157,7 +157,9 @@ package final class EventRing: @unchecked Sendable {
             let event = record.load(fromByteOffset: Self.eventOffset, as: MarketEvent.self)
             if head.levelCount == Head.orders {
                 let list = record.load(fromByteOffset: Self.levelsOffset, as: Unmanaged<OrderList>.self)
-                Self.unfold(list.takeRetainedValue(), of: event, into: body)
+                let orders = list.takeRetainedValue()
+                Self.unfold(orders, of: event, into: body)
+                count += orders.orders.count + 1
                 continue
             }
             let levels = UnsafeBufferPointer(

@@ -185,8 +185,15 @@ package struct FeedPublisher: MarketEventSink {
         orders: (InstrumentID) -> [RestingOrder] = { _ in [] }
     ) {
         guard !numbered.isMuted else { return }
+        // One list for all loops.
+        var lists: [InstrumentID: OrderList] = [:]
+        func list(_ instrument: InstrumentID) -> OrderList {
+            let list = lists[instrument] ?? OrderList(orders(instrument))
+            lists[instrument] = list
+            return list
+        }
         for outlet in numbered.outlets {
-            heal(outlet, atNs: nowNs, book: book, orders: orders)
+            heal(outlet, atNs: nowNs, book: book, orders: list)
             outlet.wakeIfNeeded()
         }
     }
@@ -232,7 +239,7 @@ package struct FeedPublisher: MarketEventSink {
         _ outlet: Outlet,
         atNs nowNs: Int64,
         book: (InstrumentID) -> OrderBook,
-        orders: (InstrumentID) -> [RestingOrder]
+        orders: (InstrumentID) -> OrderList
     ) {
         guard !outlet.missed.isEmpty, outlet.ring.usedBytes < outlet.ring.capacity / 2 else { return }
         var left: [InstrumentID] = []
@@ -252,7 +259,7 @@ package struct FeedPublisher: MarketEventSink {
         to outlet: Outlet,
         atNs nowNs: Int64,
         book: OrderBook,
-        orders: (InstrumentID) -> [RestingOrder]
+        orders: (InstrumentID) -> OrderList
     ) -> Bool {
         let stream = streams[instrument.index]
         var event = MarketEvent(
@@ -278,7 +285,7 @@ package struct FeedPublisher: MarketEventSink {
         }
         if stream.ordersSequence > 0 {
             event.sequence = stream.ordersSequence
-            outlet.send(event, orders: OrderList(orders(instrument)))
+            outlet.send(event, orders: orders(instrument))
         }
         if stream.tickerSequence > 0 {
             event.flags.remove(.maybeBadBook)

@@ -361,8 +361,9 @@ final class VenueLine: WebSocketClientHandler {
             isUsed = false
             feedLoop.log.warning("venue-bad-snapshot", ["venue": .text(name), "problem": .text(error.description)])
         }
-        handle(isUsed ? .fetched(rawSymbol: rawSymbol) : .fetchFailed(rawSymbol: rawSymbol))
+        // First what the answer led to: who asks again while it is asked for waits a while.
         take(actions)
+        handle(isUsed ? .fetched(rawSymbol: rawSymbol) : .fetchFailed(rawSymbol: rawSymbol))
     }
 
     /// What an unusable answer means: some tell to stay away for a while.

@@ -114,13 +114,15 @@ struct EventRingTests {
         #expect(Self.push(10, to: ring))
         var changes: [OrderChange] = []
         var last: UInt64 = 0
-        let count = ring.drain(most: 10) { event, levels in
+        #expect(ring.drain(most: 10) { _, _ in } == 10_002, "not parted, and counted")
+        #expect(ring.push(event, orders: Self.orders(10_000)))
+        let count = ring.drain(most: .max) { event, levels in
             last = event.sequence
             guard case .order(let change) = event.payload else { return }
             #expect(event.sequence == 9 && levels.isEmpty)
             changes.append(change)
         }
-        #expect(count == 2 && last == 10 && ring.usedBytes == 0)
+        #expect(count == 10_003 && last == 9 && ring.usedBytes == 0)
         #expect(changes.count == 10_002)
         #expect(changes.first?.kind == .cleared && changes.last?.kind == .complete)
         #expect(
