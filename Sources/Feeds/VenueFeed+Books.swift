@@ -288,6 +288,7 @@ extension VenueFeed {
             counters.unusedUpdates += 1
             return
         }
+        if let count = counts.current, followed[place].count != count { followed[place].count = count }
         switch continuity(of: message, place) {
         case .follows: break
         case .isKnown:

@@ -191,6 +191,16 @@ struct FIXMarketDataTests {
         #expect(Date(timeIntervalSince1970: Double(seconds)).formatted(.iso8601) == expected)
     }
 
+    @Test("ties a book to the count of its updates where its snapshot was not counted")
+    func countsUpdates() throws {
+        var feed = FIXFeed()
+        try feed.receive("35=W|55=A|268=1|269=0|270=1|271=1")
+        try feed.receive("35=X|268=1|279=0|269=0|55=A|270=2|271=1|1180=P|1181=8")
+        #expect(feed.book("A", .bid) == "2x1 1x1")
+        try feed.receive("35=X|268=1|279=0|269=0|55=A|270=3|271=1|1180=P|1181=10")
+        #expect(feed.book("A", .bid) == nil && feed.feed.counters.frameGaps == 1)
+    }
+
     @Test("resynchronizes the books of an application whose count has a hole, and drops what it counted before")
     func applicationCount() throws {
         var feed = FIXFeed()
