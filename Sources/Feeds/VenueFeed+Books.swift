@@ -486,6 +486,8 @@ extension VenueFeed {
         _ quantityScale: UInt8
     ) -> Bool {
         changes.empty()
+        // Made of nothing, an array writes its length into the one empty storage that all threads share.
+        guard !levels.isEmpty else { return true }
         let isWritten = rules.decimals == .written
         var isFitting = true
         // At once, so that it is asked once whether there is room and whether nobody else has the array.
