@@ -58,6 +58,30 @@ public struct VenueFeed: Sendable {
         public var waitingOverflows = 0
 
         public init() {}
+
+        /// Adds what another feed has seen.
+        mutating func add(_ other: Counters) {
+            frames += other.frames
+            badFrames += other.badFrames
+            repeatedFrames += other.repeatedFrames
+            frameGaps += other.frameGaps
+            missedTrades += other.missedTrades
+            trades += other.trades
+            repeatedTrades += other.repeatedTrades
+            quotes += other.quotes
+            candles += other.candles
+            bookSnapshots += other.bookSnapshots
+            bookUpdates += other.bookUpdates
+            repeatedUpdates += other.repeatedUpdates
+            unusedUpdates += other.unusedUpdates
+            levels += other.levels
+            checksumsRight += other.checksumsRight
+            checksumsWrong += other.checksumsWrong
+            gaps += other.gaps
+            resyncs += other.resyncs
+            staleBooks += other.staleBooks
+            waitingOverflows += other.waitingOverflows
+        }
     }
 
     public let dialect: any VenueDialect

@@ -393,7 +393,14 @@ def follow(
     """Has a hub follow played venues: `follow("independent", [recording], fault="cut")`."""
     with ExitStack() as stack:
 
-        def start(kind: str, recordings: list[Recording], fault: str | None = None, **settings: Any) -> Stage:
+        def start(
+            kind: str,
+            recordings: list[Recording],
+            fault: str | None = None,
+            hub_settings: dict[str, object] | None = None,
+            before_playing: Callable[[Hub], None] = lambda _: None,
+            **settings: Any,
+        ) -> Stage:
             players, gates, venues = [], [], []
             for one in recordings:
                 faults = [Fault(fault, one.fault_line)] if fault else []
@@ -417,7 +424,8 @@ def follow(
                 )
             file = tmp_path / "hub.json5"
             file.write_text(json.dumps({"sources": {"synthetic": {"enabled": False}, "venues": venues}}))
-            hub = start_hub({}, "--config", str(file))
+            hub = start_hub(hub_settings or {}, "--config", str(file))
+            before_playing(hub)
             client = Enhanced(hub)
             stack.callback(client.socket.close)
             client.ask(connect={"client": "test_venues", "pass_ms": 10})

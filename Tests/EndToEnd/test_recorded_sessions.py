@@ -1,4 +1,4 @@
-"""Recordings of FIX, of ITCH and of protobuf publishers: read again, they say what was said live, event by event."""
+"""Recordings of FIX, of ITCH, of protobuf publishers and of two connections: read again, they say what was said live, event by event."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import itch_server as itch
 from clients import Enhanced, wait_for
 from fix_server import FixServer, recorded
 from hub import Hub
+from played_venues import SMALL, Stage, golden_books, golden_trades
 from recording import Process, Replay, await_frames, files_of, normalize, number, record, records, replay  # noqa: F401
 from test_fix import BOOKS, RECORDING, change, following, serve  # noqa: F401
 from test_itch import RECORDING as ITCH_RECORDING
@@ -26,6 +27,8 @@ from test_own_feed import LISTENING, SNAPSHOT, FeedMessage, book, declaration, d
 StartHub = Callable[..., Hub]
 Event = tuple[Any, ...]
 GAP_BEFORE = 4
+# More levels of one event are told by further lines.
+LEVELS_OF_A_LINE = 1_000
 
 
 class Reader:
@@ -39,6 +42,7 @@ class Reader:
         assert json.loads(next(self._lines))["type"] == "hello"
         self.events: list[Event] = []
         self._books: dict[str, dict[str, dict[Decimal, Decimal]]] = {}
+        self._goes_on = False
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -57,6 +61,11 @@ class Reader:
     def _take(self, line: dict[str, Any]) -> None:
         kind, symbol = line["type"], line.get("symbol", "")
         has_gap = bool(line.get("flags", 0) & GAP_BEFORE)
+        if self._goes_on:
+            self._goes_on = False
+            if kind == "delta" and self.events[-1][:2] == ("book", symbol):
+                # The rest of one event.
+                has_gap = self.events.pop()[-1]
         if kind == "trade":
             amounts = Decimal(line["price"]), Decimal(line["quantity"]), line.get("side"), line.get("id")
             self.events.append((kind, symbol, *amounts, line.get("time_ns", 0), has_gap))
@@ -72,6 +81,7 @@ class Reader:
                     if not Decimal(quantity):
                         del levels[Decimal(price)]
             texts = [sorted(levels.items(), reverse=side == "bids") for side, levels in sides.items()]
+            self._goes_on = sum(len(line[side]) for side in sides) == LEVELS_OF_A_LINE
             self.events.append(("book", symbol, *texts, line.get("time_ns", 0), has_gap))
 
 
@@ -328,3 +338,38 @@ def test_protobuf_without_the_beginning_of_its_connection_is_left_out_and_said_s
     assert late.complaints.count("protobuf is not read without the beginning of its connection") == 1
     whole = normalize("tcp", files_of(folder, "tcp"))
     assert sum(row["type"] == "trade" for row in whole.rows) == 50 * sent
+
+
+# ---- two connections ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("venue", ["coinbase", "binance-usdm"])
+def test_a_recording_of_two_connections_says_what_was_said_live(
+    follow: Callable[..., Stage], captures: Path, tmp_path: Path, venue: str  # noqa: F811
+) -> None:
+    # Numbers that mean the same on both, and none at all: then one leads.
+    played = next(one for one in SMALL if one.venue == venue)
+    folder, readers = tmp_path / "r", []
+    recording: dict[str, object] = {"record.directory": folder, "feedOut.enabled": True, "feedOut.port": 0}
+    stage = follow(
+        "market-hub venue", [played], connections=2, hub_settings=recording, before_playing=lambda hub: readers.append(Reader(hub))
+    )
+    golden = {name: len(rows) for name, rows in golden_trades(captures, played).items()}
+    stage.listen(lambda: sum(map(len, stage.trades.values())) > sum(golden.values()) / 3, "a third of the trades")
+    stage.gates[0].cut_first()
+    stage.listen(lambda: all(len(stage.trades.get(name, [])) >= count for name, count in golden.items()), "all trades")
+    stage.await_books(golden_books(captures, played))
+    reader = readers[0]
+    wait_for(lambda: sum(event[0] == "trade" for event in list(reader.events)) >= sum(golden.values()), "the reader has them too")
+    reader.close()
+    assert stage.hub.stop() == 0
+    files = files_of(folder, venue)
+    connections = {line[1] for path in files for line in records(path) if line[2] == "R"}
+    assert len(connections) == 2
+    listed = ["--instruments", captures / "instruments" / f"{played.instruments}.json"] if played.instruments else []
+    events = events_of(normalize(venue, files, "--book-depth", "0", *map(str, listed)).rows, venue)
+    # What the list of instruments told before anything was heard is no recorded traffic.
+    heard = [event for event in reader.events if event[2:] != ("disconnected", "started")]
+    for number, (live, again) in enumerate(zip(heard, events, strict=False)):
+        assert live == again, f"event {number} of {len(heard)}"
+    assert 100 < len(heard) <= len(events)

@@ -18,7 +18,7 @@ struct RecordedTraffic {
     private(set) var receivedNs: Int64 = 0
 
     /// One of these three: of a venue, of ITCH, of our own TCP feed.
-    private var feed: VenueFeed?
+    private var feed: JoinedFeed?
     private var itch: RecordedITCH?
     private var own: RecordedOwnFeed?
     private var connections: Set<UInt32> = []
@@ -40,7 +40,7 @@ struct RecordedTraffic {
         } else if venue == ITCHFeed.venue {
             itch = RecordedITCH(tellsOrders: tellsOrders)
         } else {
-            feed = VenueFeed(Venues.dialect(of: venue) ?? FIXMarketDataDialect(venue: venue))
+            feed = Self.joined(Venues.dialect(of: venue) ?? FIXMarketDataDialect(venue: venue))
         }
     }
 
@@ -63,6 +63,18 @@ struct RecordedTraffic {
     func orders(of id: InstrumentID) -> [RestingOrder]? {
         guard let itch, itch.feed.settings.tellsOrders, itch.feed.book(of: id) != nil else { return nil }
         return itch.feed.orders(of: id)
+    }
+
+    private static func joined(_ dialect: any VenueDialect) -> JoinedFeed {
+        JoinedFeed(dialect) { VenueFeed(dialect) }
+    }
+
+    /// The line that a connection was.
+    ///
+    /// Our recorder numbers the lines of a venue from 1 on. In other recordings connections share the instruments among them,
+    /// and one feed follows them all.
+    private func line(_ connection: UInt32) -> Int {
+        file != nil && (1...UInt32(LineArbiter.linesMost)).contains(connection) ? Int(connection) - 1 : 0
     }
 
     // MARK: Files
@@ -95,7 +107,7 @@ struct RecordedTraffic {
     mutating func lose(into sink: inout some MarketEventSink) {
         itch?.lose(atNs: receivedNs, into: &sink)
         for connection in connections.union([0]).sorted() {
-            feed?.disconnected(connection, reason: .ringOverflow, atNs: receivedNs, into: &sink)
+            disconnect(connection, .ringOverflow, into: &sink)
             own?.lose(connection, atNs: receivedNs, into: &sink)
         }
     }
@@ -148,7 +160,7 @@ struct RecordedTraffic {
         guard let known = feed?.dialect as? FIXMarketDataDialect,
             known.depth != dialect.depth || known.keying != dialect.keying
         else { return }
-        feed = VenueFeed(dialect)
+        feed = Self.joined(dialect)
     }
 
     private mutating func take(
@@ -183,9 +195,11 @@ struct RecordedTraffic {
         if itch != nil {
             return itch?.receive(record.payload, atNs: record.receivedNs, &instruments, into: &sink)
         }
+        let line = line(record.connection)
         do throws(FrameFault) {
             try feed?.receive(
                 record.payload,
+                line: line,
                 connection: record.connection,
                 atNs: record.receivedNs,
                 instruments: &instruments,
@@ -206,10 +220,12 @@ struct RecordedTraffic {
     ) throws(CaptureRecord.Fault) -> String? {
         let (url, body) = try record.answer()
         guard let rawSymbol = feed?.dialect.rawSymbol(ofSnapshotURL: url) else { return nil }
+        let line = line(record.connection)
         do throws(FrameFault) {
             try feed?.receiveSnapshot(
                 body,
                 rawSymbol: rawSymbol,
+                line: line,
                 connection: record.connection,
                 atNs: record.receivedNs,
                 instruments: &instruments,
@@ -227,9 +243,19 @@ struct RecordedTraffic {
         _ reason: MarketStatus.Reason,
         into sink: inout some MarketEventSink
     ) {
-        feed?.disconnected(connection, reason: reason, atNs: receivedNs, into: &sink)
+        disconnect(connection, reason, into: &sink)
         own?.close(connection, reason, atNs: receivedNs, into: &sink)
         // What concerns no connection concerns no session.
         if connection > 0 { itch?.close(reason, atNs: receivedNs, into: &sink) }
+    }
+
+    private mutating func disconnect(
+        _ connection: UInt32,
+        _ reason: MarketStatus.Reason,
+        into sink: inout some MarketEventSink
+    ) {
+        let line = line(connection)
+        guard feed?.lines.contains(line) == true else { return }
+        feed?.disconnected(connection, line: line, reason: reason, atNs: receivedNs, into: &sink)
     }
 }

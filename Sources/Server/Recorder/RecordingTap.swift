@@ -39,12 +39,13 @@ package struct RecordingTap {
         )
     }
 
-    /// The answer to an HTTP request was handed to the feed.
-    package func answered(_ url: String, body: UnsafeRawBufferPointer, atNs now: Int64) {
+    /// The answer to an HTTP request that a connection wanted was handed to the feed.
+    package func answered(_ url: String, body: UnsafeRawBufferPointer, connection: UInt32, atNs now: Int64) {
         guard let inlet else { return }
         var start = url + "\t"
         start.withUTF8 {
-            inlet.push(RecordHead(.answer, source: source, connection: 0, atNs: now), UnsafeRawBufferPointer($0), body)
+            let head = RecordHead(.answer, source: source, connection: connection, atNs: now)
+            inlet.push(head, UnsafeRawBufferPointer($0), body)
         }
     }
 

@@ -67,32 +67,34 @@ final class VenueLine: WebSocketClientHandler {
 
     func sweep(on feedLoop: FeedLoop) {
         var actions: [FeedAction] = []
-        use { feed, sink in feed.advance(toNs: feedLoop.clock.nowNs, actions: &actions, into: &sink) }
+        let now = feedLoop.clock.nowNs
+        use(atNs: now) { feed, sink in feed.advance(toNs: now, actions: &actions, into: &sink) }
         take(actions)
         feedLoop.metrics.count(feed.counters, since: counted, venue: configuration.venue)
         counted = feed.counters
     }
 
     /// Tells an instrument's book whole.
-    func restate(_ id: InstrumentID, on feedLoop: FeedLoop) {
-        feed.restate(id, atNs: feedLoop.clock.nowNs, into: &feedLoop.publisher)
+    func restate(_ id: InstrumentID, atNs now: Int64, on feedLoop: FeedLoop) {
+        feed.restate(id, atNs: now, into: &feedLoop.publisher)
     }
 
     /// Takes units that another line gave an instrument.
-    func adopt(_ instrument: Instrument, on feedLoop: FeedLoop) {
+    func adopt(_ instrument: Instrument, atNs now: Int64, on feedLoop: FeedLoop) {
         var actions: [FeedAction] = []
-        use { feed, sink in
-            feed.adopt(instrument, atNs: feedLoop.clock.nowNs, actions: &actions, into: &sink)
+        use(atNs: now) { feed, sink in
+            feed.adopt(instrument, atNs: now, actions: &actions, into: &sink)
         }
         take(actions)
     }
 
     /// Lets the feed work, and then does what the source has to do about it.
     private func use<Failure: Error>(
+        atNs now: Int64,
         _ body: (inout VenueFeed, inout LineSink) throws(Failure) -> Void
     ) throws(Failure) {
         var sink = sink
-        defer { source.settle(after: number) }
+        defer { source.settle(after: number, atNs: now) }
         try body(&feed, &sink)
     }
 
@@ -120,7 +122,7 @@ final class VenueLine: WebSocketClientHandler {
         var table = feedLoop.publisher.table
         var actions: [FeedAction] = []
         do throws(FrameFault) {
-            try use { feed, sink throws(FrameFault) in
+            try use(atNs: now) { feed, sink throws(FrameFault) in
                 try feed.receive(
                     message,
                     connection: Self.connection,
@@ -221,7 +223,7 @@ final class VenueLine: WebSocketClientHandler {
             feedLoop.log.warning("venue-books-lost", ["venue": .text(name), "reason": "\(reason)"])
             let now = feedLoop.clock.nowNs
             tap.lost(reason, connection: recorded, atNs: now)
-            use { feed, sink in feed.disconnected(Self.connection, reason: reason, atNs: now, into: &sink) }
+            use(atNs: now) { feed, sink in feed.disconnected(Self.connection, reason: reason, atNs: now, into: &sink) }
             source.lost(number)
         case .wait(let untilNs):
             timer?.cancel()
@@ -337,14 +339,14 @@ final class VenueLine: WebSocketClientHandler {
             return handle(Self.failure(result, rawSymbol))
         }
         let now = feedLoop.clock.nowNs
-        reply.body.withUnsafeBytes { tap.answered(url, body: $0, atNs: now) }
+        reply.body.withUnsafeBytes { tap.answered(url, body: $0, connection: recorded, atNs: now) }
         var table = feedLoop.publisher.table
         var actions: [FeedAction] = []
         var isUsed = true
         do throws(FrameFault) {
             try reply.body.withUnsafeBytes { body in
                 Result { () throws(FrameFault) in
-                    try use { feed, sink throws(FrameFault) in
+                    try use(atNs: now) { feed, sink throws(FrameFault) in
                         try feed.receiveSnapshot(
                             body,
                             rawSymbol: rawSymbol,

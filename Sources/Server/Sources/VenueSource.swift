@@ -180,20 +180,22 @@ package final class VenueSource: MarketSource {
     }
 
     /// Does what a line's work has left to do: books of lines that took over, units for the others.
-    func settle(after line: Int) {
+    ///
+    /// All bears the time of that work, so that a recording of the lines says the same.
+    func settle(after line: Int, atNs now: Int64) {
         guard !takeovers.isEmpty || !renewedUnits.isEmpty, let feedLoop else { return }
         let (instruments, moved) = (renewedUnits, takeovers)
         (renewedUnits, takeovers) = ([], [])
         for instrument in instruments {
-            for other in lines where other?.number != line { other?.adopt(instrument, on: feedLoop) }
+            for other in lines where other?.number != line { other?.adopt(instrument, atNs: now, on: feedLoop) }
             // Clients have heard of new units, and need the book in them from whoever leads now; a single line has told it.
             if let leader = arbiter.leader(of: instrument.id), lines.count(where: { $0 != nil }) > 1 {
-                lines[leader]?.restate(instrument.id, on: feedLoop)
+                lines[leader]?.restate(instrument.id, atNs: now, on: feedLoop)
             }
         }
         for (instrument, leader) in moved {
             feedLoop.log.info("venue-line-took-over", ["venue": .text(name), "line": "\(leader + 1)"])
-            lines[leader]?.restate(instrument, on: feedLoop)
+            lines[leader]?.restate(instrument, atNs: now, on: feedLoop)
         }
     }
 

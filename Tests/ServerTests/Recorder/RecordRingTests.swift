@@ -83,7 +83,7 @@ struct RecordingTapTests {
         Array("frame".utf8).withUnsafeBytes {
             tap.received($0, isText: true, connection: 5, atNs: 3)
             tap.received($0, isText: false, connection: 5, atNs: 4)
-            tap.answered("https://a/b", body: $0, atNs: 5)
+            tap.answered("https://a/b", body: $0, connection: 0, atNs: 5)
         }
         tap.lost(.checksum, connection: 5, atNs: 6)
         let found = drained(inlet.ring)

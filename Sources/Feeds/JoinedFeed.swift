@@ -1,0 +1,214 @@
+public import Market
+
+/// A venue's instruments as one or several connections bring them: each line followed by a ``VenueFeed`` of its own, and joined
+/// into one stream by a ``LineArbiter``.
+///
+/// Lines have small numbers, which are used again. It performs nothing: what a line's feed wants is in its actions, under the
+/// connection that the caller named.
+public struct JoinedFeed: Sendable {
+    public let dialect: any VenueDialect
+    /// Whether quotes without quantities are passed on, with quantities of zero.
+    public var passesQuotesWithoutSize = false
+    private let makeFeed: @Sendable () -> VenueFeed
+    private var feeds = [VenueFeed?](repeating: nil, count: LineArbiter.linesMost)
+    private var join: Join
+
+    /// What the stream of all lines is.
+    struct Join: Sendable {
+        var arbiter: LineArbiter
+        /// What listeners know of each instrument.
+        var units: [InstrumentID: VenueFeed.Scales] = [:]
+    }
+
+    /// What a line's work leaves to do when it is done.
+    struct Leftovers: Sendable {
+        var takeovers: [(instrument: InstrumentID, line: Int)] = []
+        var renewedUnits: [Instrument] = []
+
+        var isEmpty: Bool { takeovers.isEmpty && renewedUnits.isEmpty }
+    }
+
+    /// - Parameters:
+    ///   - dialect: how the venue speaks.
+    ///   - makeFeed: makes the feed of a new line.
+    public init(_ dialect: any VenueDialect, makeFeed: @escaping @Sendable () -> VenueFeed) {
+        self.dialect = dialect
+        self.makeFeed = makeFeed
+        join = Join(arbiter: LineArbiter(numbersAreShared: dialect.rules.numbersAreShared))
+    }
+
+    /// The lines there are.
+    public var lines: [Int] { feeds.indices.filter { feeds[$0] != nil } }
+
+    /// Instruments heard of on any line, in the order of first hearing on the first of them.
+    public var instruments: [InstrumentID] {
+        var seen: Set<InstrumentID> = []
+        return feeds.flatMap { $0?.instruments ?? [] }.filter { seen.insert($0).inserted }
+    }
+
+    /// The book that was passed on, while it is complete.
+    public func book(of id: InstrumentID) -> OrderBook? {
+        join.arbiter.leader(of: id).flatMap { feeds[$0]?.book(of: id) }
+    }
+
+    /// What all lines together have seen since the start.
+    public var counters: VenueFeed.Counters {
+        feeds.reduce(into: VenueFeed.Counters()) { sum, feed in
+            if let feed { sum.add(feed.counters) }
+        }
+    }
+
+    // MARK: What happens
+
+    /// Takes a frame that a line received; a line that is not there begins with it.
+    ///
+    /// - Throws: why the frame was not understood; see ``VenueFeed/receive(_:connection:atNs:instruments:actions:into:)``.
+    public mutating func receive(
+        _ text: UnsafeRawBufferPointer,
+        line: Int,
+        connection: UInt32,
+        atNs now: Int64,
+        instruments: inout InstrumentTable,
+        actions: inout [FeedAction],
+        into sink: inout some MarketEventSink
+    ) throws(FrameFault) {
+        try use(line, atNs: now, &sink) { feed, sink throws(FrameFault) in
+            try feed.receive(
+                text,
+                connection: connection,
+                atNs: now,
+                instruments: &instruments,
+                actions: &actions,
+                into: &sink
+            )
+        }
+    }
+
+    /// Takes the answer to a line's request for a book.
+    public mutating func receiveSnapshot(
+        _ body: UnsafeRawBufferPointer,
+        rawSymbol: String,
+        line: Int,
+        connection: UInt32,
+        atNs now: Int64,
+        instruments: inout InstrumentTable,
+        actions: inout [FeedAction],
+        into sink: inout some MarketEventSink
+    ) throws(FrameFault) {
+        try use(line, atNs: now, &sink) { feed, sink throws(FrameFault) in
+            try feed.receiveSnapshot(
+                body,
+                rawSymbol: rawSymbol,
+                connection: connection,
+                atNs: now,
+                instruments: &instruments,
+                actions: &actions,
+                into: &sink
+            )
+        }
+    }
+
+    /// Forgets the books that a line's connection told.
+    public mutating func disconnected(
+        _ connection: UInt32,
+        line: Int,
+        reason: MarketStatus.Reason,
+        atNs now: Int64,
+        into sink: inout some MarketEventSink
+    ) {
+        use(line, atNs: now, &sink) { feed, sink in
+            feed.disconnected(connection, reason: reason, atNs: now, into: &sink)
+        }
+    }
+
+    // MARK: Joining
+
+    /// Lets a line's feed work, and then does what that leads to for the others.
+    private mutating func use<Sink: MarketEventSink, Failure: Error>(
+        _ line: Int,
+        atNs now: Int64,
+        _ sink: inout Sink,
+        _ body: (inout VenueFeed, inout JudgingSink<Sink>) throws(Failure) -> Void
+    ) throws(Failure) {
+        // Out of its place, because what it says changes the rest.
+        var feed = feeds[line].take() ?? makeFeed()
+        feed.passesQuotesWithoutSize = passesQuotesWithoutSize
+        var leftovers = Leftovers()
+        defer {
+            feeds[line] = feed
+            if !leftovers.isEmpty { settle(leftovers, after: line, atNs: now, &sink) }
+        }
+        // By their places: as values they would be copied with the first event.
+        try withUnsafeMutablePointer(to: &sink) { sink throws(Failure) in
+            try withUnsafeMutablePointer(to: &join) { join throws(Failure) in
+                var judge = JudgingSink(line: line, join: join, sink: sink)
+                defer { leftovers = judge.leftovers }
+                try body(&feed, &judge)
+            }
+        }
+    }
+
+    /// Gives other lines new units, and tells the books of lines that took over.
+    private mutating func settle(
+        _ leftovers: Leftovers,
+        after line: Int,
+        atNs now: Int64,
+        _ sink: inout some MarketEventSink
+    ) {
+        for instrument in leftovers.renewedUnits {
+            for other in lines where other != line { adopt(instrument, other, atNs: now, &sink) }
+            // Clients have heard of new units, and need the book in them from whoever leads now; a single line has told it.
+            if lines.count > 1, let leader = join.arbiter.leader(of: instrument.id) {
+                restate(instrument.id, leader, atNs: now, &sink)
+            }
+        }
+        for (instrument, leader) in leftovers.takeovers { restate(instrument, leader, atNs: now, &sink) }
+    }
+
+    private mutating func adopt(
+        _ instrument: Instrument,
+        _ line: Int,
+        atNs now: Int64,
+        _ sink: inout some MarketEventSink
+    ) {
+        var actions: [FeedAction] = []
+        use(line, atNs: now, &sink) { feed, sink in
+            feed.adopt(instrument, atNs: now, actions: &actions, into: &sink)
+        }
+    }
+
+    private mutating func restate(
+        _ instrument: InstrumentID,
+        _ line: Int,
+        atNs now: Int64,
+        _ sink: inout some MarketEventSink
+    ) {
+        // Not judged: it is what the arbiter asked for.
+        feeds[line]?.restate(instrument, atNs: now, into: &sink)
+    }
+}
+
+/// Judges the events of one line and passes on what counts; lives as long as the line works.
+struct JudgingSink<Sink: MarketEventSink>: MarketEventSink {
+    let line: Int
+    let join: UnsafeMutablePointer<JoinedFeed.Join>
+    let sink: UnsafeMutablePointer<Sink>
+    var leftovers = JoinedFeed.Leftovers()
+
+    mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
+        var event = event
+        switch join.pointee.arbiter.judge(&event, from: line) {
+        case .pass: sink.pointee.receive(event, levels: levels)
+        case .drop: break
+        case .takeOver(let other): leftovers.takeovers.append((event.instrument, other))
+        }
+    }
+
+    mutating func learn(_ instrument: Instrument) {
+        let told = VenueFeed.Scales(price: instrument.priceScale, quantity: instrument.quantityScale)
+        if let known = join.pointee.units.updateValue(told, forKey: instrument.id), known != told {
+            leftovers.renewedUnits.append(instrument)
+        }
+        sink.pointee.learn(instrument)
+    }
+}
