@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import socket
 import struct
+import threading
 import time
+from collections.abc import Iterable
 
 from hub import Hub
 
@@ -35,6 +38,18 @@ class RawSocket:
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
+
+    def send_beside(self, portions: Iterable[bytes]) -> threading.Thread:
+        """Sends on a thread of its own, as far as the hub reads, so that answers can be read meanwhile."""
+
+        def send() -> None:
+            with contextlib.suppress(OSError):
+                for portion in portions:
+                    self.socket.sendall(portion)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        return sender
 
     def ask(self, path: str, headers: dict[str, str | None] | None = None, method: str = "GET") -> tuple[int, str, bytes]:
         """Sends one request, with a Host unless told otherwise; the status, the header, and the body as it is announced."""

@@ -383,6 +383,7 @@ package struct LoggingConfiguration: ConfigurationSection {
 /// How the hub watches itself.
 package struct DiagnosticsConfiguration: ConfigurationSection {
     package var loopStallMs = 5_000
+    package var echo = false
 
     package init() {}
 
@@ -391,6 +392,11 @@ package struct DiagnosticsConfiguration: ConfigurationSection {
             "loopStallMs",
             .integer(100...600_000),
             "A thread without a sign of life for this long makes /livez fail."
-        ).reloadable
+        ).reloadable,
+        ConfigurationKey(
+            "echo",
+            .flag,
+            "Whether /echo is a WebSocket that sends back what it gets: to measure how well the protocol is kept, never in production."
+        ),
     ]
 }

@@ -33,6 +33,7 @@ package final class ClientLoop: IOLoopHandler {
     /// The hub's table with the names that legacy frames bear.
     var instruments = LegacyInstruments(InstrumentTable())
     var clients: [Client?] = []
+    var echoes = EchoClients()
     /// The connection's slot of every session's slot.
     var slotOfSession: [Int] = []
     var encoder = PassEncoder()
@@ -276,6 +277,7 @@ package final class ClientLoop: IOLoopHandler {
     // MARK: Connections
 
     package func opened(_ connection: ConnectionID, tag: UInt8, request: HTTPRequest, on loop: IOLoop) {
+        if tag == UpgradeTag.echo.rawValue { return echoes.open(connection) }
         let format: Format = tag == UpgradeTag.enhanced.rawValue ? .enhanced : .legacy
         let session = hub.open(format)
         let now = HubClock.monotonicNs
@@ -298,7 +300,7 @@ package final class ClientLoop: IOLoopHandler {
     package func closed(_ connection: ConnectionID, on loop: IOLoop) {}
 
     package func closed(_ connection: ConnectionID, code: UInt16, on loop: IOLoop) {
-        guard let client = client(of: connection) else { return }
+        guard let client = client(of: connection) else { return echoes.close(connection) }
         metrics.block.add(-hub.subscriptionCount(of: client.session), to: metrics[client.format].subscriptions)
         metrics.count(close: client.closeReason?.rawValue ?? code, client.format)
         hub.close(client.session)
@@ -310,7 +312,7 @@ package final class ClientLoop: IOLoopHandler {
     package func turnedAway(_ reason: TurnedAway, on loop: IOLoop) { metrics.count(turnedAway: reason) }
 
     package func writable(_ connection: ConnectionID, on loop: IOLoop) {
-        guard client(of: connection) != nil else { return }
+        guard client(of: connection) != nil else { return echoes.flush(connection, on: loop) }
         // Its kernel took what waited: a slow reader, but a living one.
         clients[Int(connection.slot)]?.lastHeardNs = HubClock.monotonicNs
         flush(Int(connection.slot), on: loop)

@@ -11,7 +11,10 @@ extension ClientLoop {
         from connection: ConnectionID,
         on loop: IOLoop
     ) {
-        guard let client = client(of: connection), !client.isClosing else { return }
+        guard let client = client(of: connection) else {
+            return echoes.received(message, isText: isText, from: connection, on: loop)
+        }
+        guard !client.isClosing else { return }
         let slot = Int(connection.slot)
         clients[slot]?.lastHeardNs = HubClock.monotonicNs
         metrics.block.add(to: metrics[client.format].messagesReceived)

@@ -174,7 +174,12 @@ final class MarketHubServer {
             board: board,
             candles: candles,
             clock: clock,
-            routes: HTTPRoutes(page: page, classes: classes, markets: MarketRoutes(candles: candles, indexes: indexes)),
+            routes: HTTPRoutes(
+                page: page,
+                classes: classes,
+                markets: MarketRoutes(candles: candles, indexes: indexes),
+                hasEcho: configuration.diagnostics.echo
+            ),
             admin: AdminRoutes(registry: registry, health: health),
             reloads: reloads,
             messageBytesMost: transport.messageBytesMost,

@@ -5,6 +5,7 @@ package import Transport
 package enum UpgradeTag: UInt8, Sendable {
     case legacy = 1
     case enhanced = 2
+    case echo = 3
 }
 
 /// Which HTTP requests are answered, how, and who may become a WebSocket.
@@ -13,17 +14,26 @@ package enum UpgradeTag: UInt8, Sendable {
 package struct HTTPRoutes: Sendable {
     package static let legacyPath = "/ws"
     package static let enhancedPath = "/ws/v2"
+    /// Only where the configuration says so.
+    package static let echoPath = "/echo"
     package static let legacySubprotocol = "market-hub.v1.json"
     package static let enhancedSubprotocol = "market-hub.v2.protobuf"
 
     private let page: WebPage
     private let classes: ClientLoop.SocketClasses
     private let markets: MarketRoutes
+    private let hasEcho: Bool
 
-    package init(page: WebPage, classes: ClientLoop.SocketClasses, markets: MarketRoutes) {
+    package init(
+        page: WebPage,
+        classes: ClientLoop.SocketClasses,
+        markets: MarketRoutes,
+        hasEcho: Bool = false
+    ) {
         self.page = page
         self.classes = classes
         self.markets = markets
+        self.hasEcho = hasEcho
     }
 
     // MARK: Upgrades
@@ -59,6 +69,9 @@ package struct HTTPRoutes: Sendable {
                 tag: UpgradeTag.enhanced.rawValue,
                 isBrowser ? classes.browser : classes.bot
             )
+        case Self.echoPath where hasEcho:
+            let echo = SocketClass.bot(messageBytesMost: EchoClients.messageBytesMost)
+            return .accept(subprotocol: nil, tag: UpgradeTag.echo.rawValue, echo)
         default:
             return refuse(404, "not_found", "WebSockets are served on \(Self.legacyPath) and \(Self.enhancedPath).")
         }
