@@ -33,13 +33,15 @@ public enum LegacyCodec {
     /// A longer request is not given back in its error.
     public static let echoBytesMost = 512
     public static let pingIDBytesMost = 64
+    /// Arrays and objects that may lie in each other in a request; an error that gives one back has one more.
+    public static let depthMost = 8
 
     /// Reads the requests of one text frame: an object, or an array of objects.
     ///
     /// `frame` is one whole WebSocket message, bounded by the transport, and `symbolsMost` the most symbols that one request may name.
     /// A frame that is no JSON is one refused command. Keys that are not known are ignored.
     public static func decode(_ frame: UnsafeRawBufferPointer, symbolsMost: Int) -> [LegacyCommand] {
-        let limits = JSONLimits(bytesMost: .max, depthMost: 8, valuesMost: 2 * symbolsMost + 64 * commandsMost)
+        let limits = JSONLimits(bytesMost: .max, depthMost: depthMost, valuesMost: 2 * symbolsMost + 64 * commandsMost)
         let root: JSONValue
         do throws(JSONError) {
             root = try JSONDocument(reading: frame, limits: limits).root

@@ -1,4 +1,5 @@
 internal import Hub
+internal import JSON
 
 /// What the fuzzers feed: whatever bytes a client can send, decoded as the server does it.
 ///
@@ -52,11 +53,12 @@ package enum WireFuzzing {
             guard case .failure(let refusal) = command.request else { continue }
             var out = OutputBytes()
             LegacyCodec.append(refusal, requestID: "1", original: command.original, to: &out)
-            let answers = out.withBytes { LegacyCodec.decode($0, symbolsMost: symbolsMost) }
-            guard case .failure(let again)? = answers.first?.request else {
-                preconditionFailure("an error is no request")
+            let limits = JSONLimits(bytesMost: .max, depthMost: LegacyCodec.depthMost + 1)
+            let answer = out.withBytes { bytes in
+                Result { () throws(JSONError) in try JSONDocument(reading: bytes, limits: limits).root }
             }
-            precondition(again.code == .unknownCommand, "an error that is no JSON: \(again.message)")
+            guard case .success(let error) = answer else { preconditionFailure("an error that is no JSON: \(answer)") }
+            precondition(error["type"]?.string == "error", "an error that says it is something else")
         }
     }
 }
