@@ -88,6 +88,9 @@ public struct VenueGate: Sendable {
         open(untilNs: now + pause)
     }
 
+    /// A venue sent what nobody can use: it is left alone for five minutes.
+    public mutating func cutOff(atNs now: Int64) { failed(atNs: now, retryAfterNs: 300_000_000_000) }
+
     private mutating func open(untilNs: Int64) {
         openings += 1
         failures = 0

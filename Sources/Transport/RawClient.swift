@@ -58,7 +58,8 @@ public final class RawClient: Hashable {
     private var context: ClientTLSContext?
     /// Bytes that the kernel has not taken yet.
     private var waiting: [UInt8] = []
-    private var isReading = true
+    /// Whether what the server sends is taken; see ``setReading(_:)``.
+    public private(set) var isReading = true
     /// Whether TLS cannot write before it has read.
     private var writeWantsRead = false
     private var readWantsWrite = false

@@ -50,6 +50,8 @@ package final class FeedLoop: IOLoopHandler {
     let metrics: FeedMetrics
     let log: Log
     private var sweepCount = 0
+    /// After this time the loops are looked at again for a server that is held back.
+    private static let heldBackNs: UInt64 = 1_000_000
     /// Who reads what this hub hears; nil where nobody may.
     private var feedOut: FeedOut?
     /// The listener's tag of ``feedOut``; below it the tags are the sources' places.
@@ -115,6 +117,20 @@ package final class FeedLoop: IOLoopHandler {
 
     private func book(of id: InstrumentID) -> OrderBook {
         sources.lazy.compactMap { $0.book(of: id) }.first ?? OrderBook()
+    }
+
+    /// Lets a server wait rather than lose what it sends, while loops are behind: its connection is not read until they are not.
+    func holdBack(_ socket: RawClient) {
+        guard publisher.isCrowded, socket.isReading else { return }
+        socket.setReading(false)
+        readAgainLater(socket)
+    }
+
+    private func readAgainLater(_ socket: RawClient) {
+        loop?.after(Self.heldBackNs) { [weak self, weak socket] in
+            guard let self, let socket else { return }
+            if publisher.isCrowded { readAgainLater(socket) } else { socket.setReading(true) }
+        }
     }
 
     package func sweep(on loop: IOLoop) {

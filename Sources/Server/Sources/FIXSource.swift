@@ -18,7 +18,6 @@ package final class FIXSource: MarketSource, RawClientHandler {
     private weak var feedLoop: FeedLoop?
     private var socket: RawClient?
     private var timer: LoopTimer?
-    private var isPaused = false
     private var budget = FaultBudget()
     /// Bytes of this connection that belong to no message and were told.
     private var skippedTold = 0
@@ -27,9 +26,6 @@ package final class FIXSource: MarketSource, RawClientHandler {
     private var chance = UInt64.random(in: 0...UInt64.max)
     private var counted = VenueFeed.Counters()
     private var openingsCounted = 0
-    private static let pauseNs: UInt64 = 1_000_000
-    /// A server that was cut off is left alone for so long.
-    private static let cutOffNs: Int64 = 300_000_000_000
     /// More bytes of one connection that belong to no message end it; an endless message is among them.
     private static let skippedBytesMost = FIXFraming.messageBytesMost
     /// The name of the one connection in the feed, and in recordings.
@@ -113,7 +109,6 @@ package final class FIXSource: MarketSource, RawClientHandler {
         guard socket === self.socket, let feedLoop else { return }
         framing = FIXFraming()
         skippedTold = 0
-        isPaused = false
         recordOpening(atNs: feedLoop.clock.nowNs)
         feedLoop.log.info("fix-connected", ["venue": .text(name), "host": .text(dialer.address.host)])
         handle(.connected)
@@ -142,8 +137,8 @@ package final class FIXSource: MarketSource, RawClientHandler {
         swap(&framing, &self.framing)
         if self.framing.skippedBytes > Self.skippedBytesMost {
             cutOff("over \(Self.skippedBytesMost) bytes that are no FIX message, or of a longer one", on: feedLoop)
-        } else if feedLoop.publisher.isCrowded {
-            pause(on: feedLoop)
+        } else {
+            feedLoop.holdBack(socket)
         }
     }
 
@@ -158,23 +153,6 @@ package final class FIXSource: MarketSource, RawClientHandler {
         state = .failed(reason: reason)
         feedLoop?.log.warning("fix-connection-lost", ["venue": .text(name), "reason": .text(reason)])
         feedLoop?.metrics.countReconnect(venue: name)
-    }
-
-    /// Lets the server wait rather than lose what it sends.
-    private func pause(on feedLoop: FeedLoop) {
-        guard !isPaused else { return }
-        isPaused = true
-        socket?.setReading(false)
-        resumeLater(on: feedLoop)
-    }
-
-    private func resumeLater(on feedLoop: FeedLoop) {
-        _ = feedLoop.loop?.after(Self.pauseNs) { [weak self, weak feedLoop] in
-            guard let self, let feedLoop, isPaused else { return }
-            guard !feedLoop.publisher.isCrowded else { return resumeLater(on: feedLoop) }
-            isPaused = false
-            socket?.setReading(true)
-        }
     }
 
     // MARK: Messages
@@ -226,7 +204,7 @@ package final class FIXSource: MarketSource, RawClientHandler {
     private func cutOff(_ problem: String, on feedLoop: FeedLoop) {
         feedLoop.log.error("fix-cut-off", ["venue": .text(name), "problem": .text(problem)])
         feedLoop.metrics.count(badLines: 1, venue: name)
-        session.gate.failed(atNs: feedLoop.clock.nowNs, retryAfterNs: Self.cutOffNs)
+        session.gate.cutOff(atNs: feedLoop.clock.nowNs)
         handle(.demanded(.reconnect(.bufferOverflow)))
     }
 

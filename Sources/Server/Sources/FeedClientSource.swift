@@ -20,9 +20,7 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
     private var peer: FeedPeer?
     private var peerCount: UInt32 = 0
     private var timer: LoopTimer?
-    private var isPaused = false
     private var random = SystemRandomNumberGenerator()
-    private static let pauseNs: UInt64 = 1_000_000
 
     /// Nil without an address.
     package init?(_ configuration: FeedClientConfiguration) {
@@ -71,7 +69,6 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
             messagesPerSecondMost: 10_000_000
         )
         self.peer = peer
-        isPaused = false
         feedLoop.log.info("feed-connected", ["feed": .text(name), "peer": .text(peer.address)])
         let hello = FeedHello(
             name: "market-hub \(marketHubVersion)",
@@ -114,8 +111,8 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
         } else if verdict.isCut {
             feedLoop.log.warning("feed-cut", ["feed": .text(name)])
             handle(.demanded(.reconnect(.connectionLost)))
-        } else if feedLoop.publisher.isCrowded {
-            pause(on: feedLoop)
+        } else {
+            feedLoop.holdBack(socket)
         }
     }
 
@@ -137,22 +134,6 @@ package final class FeedClientSource: MarketSource, RawClientHandler {
         state = .failed(reason: reason)
         feedLoop?.log.warning("feed-connection-lost", ["feed": .text(name), "reason": .text(reason)])
         feedLoop?.metrics.countReconnect(venue: label)
-    }
-
-    private func pause(on feedLoop: FeedLoop) {
-        guard !isPaused else { return }
-        isPaused = true
-        socket?.setReading(false)
-        resumeLater(on: feedLoop)
-    }
-
-    private func resumeLater(on feedLoop: FeedLoop) {
-        _ = feedLoop.loop?.after(Self.pauseNs) { [weak self, weak feedLoop] in
-            guard let self, let feedLoop, isPaused else { return }
-            guard !feedLoop.publisher.isCrowded else { return resumeLater(on: feedLoop) }
-            isPaused = false
-            socket?.setReading(true)
-        }
     }
 
     // MARK: What the client wants done

@@ -12,9 +12,7 @@ final class SoupBinSession: ITCHBringer, RawClientHandler {
     private let address: (host: String, port: UInt16)?
     private var socket: RawClient?
     private var timer: LoopTimer?
-    private var isPaused = false
     private var random = SystemRandomNumberGenerator()
-    private static let pauseNs: UInt64 = 1_000_000
 
     init(_ intake: ITCHIntake, on feedLoop: FeedLoop) {
         self.intake = intake
@@ -64,7 +62,7 @@ final class SoupBinSession: ITCHBringer, RawClientHandler {
             )
         }
         perform(effects)
-        if feedLoop.publisher.isCrowded { pause() }
+        feedLoop.holdBack(socket)
     }
 
     func closed(_ socket: RawClient, reason: String, on loop: IOLoop) {
@@ -72,23 +70,6 @@ final class SoupBinSession: ITCHBringer, RawClientHandler {
         self.socket = nil
         feedLoop.log.warning("itch-connection-lost", ["reason": .text(reason)])
         handle(.closed)
-    }
-
-    /// Lets the server wait rather than lose what it sends.
-    private func pause() {
-        guard !isPaused else { return }
-        isPaused = true
-        socket?.setReading(false)
-        resumeLater()
-    }
-
-    private func resumeLater() {
-        _ = feedLoop.loop?.after(Self.pauseNs) { [weak self] in
-            guard let self else { return }
-            guard !feedLoop.publisher.isCrowded else { return resumeLater() }
-            isPaused = false
-            socket?.setReading(true)
-        }
     }
 
     // MARK: What the client wants done
@@ -149,7 +130,6 @@ final class SoupBinSession: ITCHBringer, RawClientHandler {
 
     private func connect() {
         guard let address, let loop = feedLoop.loop else { return }
-        isPaused = false
         do throws(TransportError) {
             let server = ServerAddress(host: address.host, port: address.port, isTLS: false)
             socket = try loop.connectRaw(RawClientSettings(server: server), handler: self)
