@@ -308,7 +308,7 @@ public struct BinanceDialect: VenueDialect {
 
     /// Bytes of streams in the address; further ones are subscribed to by frames.
     ///
-    /// libwebsockets cuts a request line at 2,048 bytes.
+    /// Servers bound a request line; libwebsockets, with which we play venues, at 2,048 bytes.
     static let addressBytesMost = 1_500
     /// Streams in one frame.
     static let streamsMost = 50

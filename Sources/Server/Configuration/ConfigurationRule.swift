@@ -21,6 +21,16 @@ package enum ConfigurationRule {
         }
     }
 
+    /// A complaint for each text that is none of those known.
+    static func names(_ texts: [String], _ path: String, among known: [String]) -> [ConfigurationComplaint] {
+        texts.enumerated().filter { !known.contains($0.element) }.map { index, text in
+            ConfigurationComplaint(
+                "\(path)[\(index)]",
+                "is \(JSONText.quoted(text)); it must be one of \(known.joined(separator: ", "))"
+            )
+        }
+    }
+
     /// A complaint unless it is empty, of the secure scheme, or of the plain one to this machine.
     static func url(_ text: String, _ path: String, secure: String, plain: String) -> [ConfigurationComplaint] {
         guard !text.isEmpty else { return [] }

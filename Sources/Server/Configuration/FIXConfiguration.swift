@@ -98,15 +98,6 @@ package struct FIXConfiguration: ConfigurationSection {
                 ConfigurationComplaint(path, "must be printable ASCII: a field of FIX ends at a control byte")
             )
         }
-        let known = ["trades", "book"]
-        for (index, channel) in channels.enumerated() where !known.contains(channel) {
-            complaints.append(
-                ConfigurationComplaint(
-                    "channels[\(index)]",
-                    "is \(JSONText.quoted(channel)); it must be one of \(known.joined(separator: ", "))"
-                )
-            )
-        }
-        return complaints
+        return complaints + ConfigurationRule.names(channels, "channels", among: ["trades", "book"])
     }
 }

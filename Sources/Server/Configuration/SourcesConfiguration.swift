@@ -211,15 +211,6 @@ package struct VenueConfiguration: ConfigurationSection {
         }
         complaints += ConfigurationRule.url(url, "url", secure: "wss", plain: "ws")
         complaints += ConfigurationRule.url(restUrl, "restUrl", secure: "https", plain: "http")
-        let known = ["trades", "quotes", "book"]
-        for (index, channel) in channels.enumerated() where !known.contains(channel) {
-            complaints.append(
-                ConfigurationComplaint(
-                    "channels[\(index)]",
-                    "is \(JSONText.quoted(channel)); it must be one of \(known.joined(separator: ", "))"
-                )
-            )
-        }
-        return complaints
+        return complaints + ConfigurationRule.names(channels, "channels", among: ["trades", "quotes", "book"])
     }
 }

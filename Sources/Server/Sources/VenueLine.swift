@@ -37,8 +37,6 @@ final class VenueLine: WebSocketClientHandler {
     private var chance = UInt64.random(in: 0...UInt64.max)
     private var counted = VenueFeed.Counters()
     private var budget = FaultBudget()
-    /// A venue that was cut off is left alone for so long.
-    private static let cutOffNs: Int64 = 300_000_000_000
     /// Texts that wait until the socket takes more.
     private var unsent: [String] = []
     /// The name of the one connection in the feed.
@@ -150,7 +148,7 @@ final class VenueLine: WebSocketClientHandler {
             return true
         case .cutOff:
             feedLoop.log.error("venue-cut-off", ["venue": .text(name), "problem": .text(fault.description)])
-            source.withGate { $0.failed(atNs: HubClock.monotonicNs, retryAfterNs: Self.cutOffNs) }
+            source.withGate { $0.cutOff(atNs: HubClock.monotonicNs) }
             handle(.demanded(.reconnect(.bufferOverflow)))
             return false
         }
