@@ -43,7 +43,7 @@ def test_silence_is_delayed_then_stale_then_a_new_connection(fake: FakeHub, open
     # Not even pings are answered: the socket is dead, whatever it says.
     badge(page, "Reconnecting", 5)
     fake.is_paused = fake.is_deaf = False
-    # Its first attempt may have met the deaf hub: then it waits for the second.
+    # Its first attempt may have met the deaf hub: then it waits for its answers and tries again.
     badge(page, "Live", 30)
     assert fake.connects >= 2
     assert page.inner_text("#notice") == ""

@@ -72,6 +72,12 @@ type Question =
     /** `renewing`: the broken topics that this subscription replaces. */
     | { kind: "subscribe"; channel: Channel; renewing: number[] };
 
+/** A question, and when it was asked for as long as nothing answered it. */
+interface Asked {
+    question: Question;
+    waitsSinceMs: number | undefined;
+}
+
 /** The channels that the page listens to, for all instruments, later ones too. */
 const CHANNELS = [Channel.TICKER, Channel.STATUS];
 
@@ -94,6 +100,8 @@ export class Link {
     static readonly PROVEN_AFTER_MS = 5_000;
     /** Questions without an answer; past this the connection is of no use. */
     static readonly QUESTIONS_MOST = 1_000;
+    /** Pongs alone show nobody a price: a hub that lost what else we asked will not find it again. */
+    static readonly ANSWER_MOST_MS = 15_000;
 
     private state: State;
     private readonly backOff: BackOff;
@@ -103,7 +111,7 @@ export class Link {
     private readonly topics = new Topics();
 
     private nextID = 1;
-    private questions = new Map<number, Question>();
+    private questions = new Map<number, Asked>();
     private listed = new Set<number>();
     private symbolsMost = 100;
     private lastFrameMs = 0;
@@ -145,6 +153,7 @@ export class Link {
             case "open":
                 if (nowMs - this.lastFrameMs >= Link.SILENCE_MOST_MS) return this.drop("the hub fell silent");
                 if (nowMs >= this.probeUntilMs) return this.drop("the connection did not survive the sleep");
+                if (this.waitsTooLong(nowMs)) return this.drop("the hub does not answer");
                 if (nowMs - this.state.sinceMs >= Link.PROVEN_AFTER_MS) this.backOff.reset();
                 if (nowMs >= this.pingAtMs) this.send([this.ping(nowMs)]);
                 this.resync(nowMs);
@@ -321,8 +330,10 @@ export class Link {
     // ---- answers ----------------------------------------------------------------------------------------------
 
     private answered(reply: Reply, nowMs: number): void {
-        const question = this.questions.get(reply.id);
-        if (!question) return;
+        const asked = this.questions.get(reply.id);
+        if (!asked) return;
+        const { question } = asked;
+        asked.waitsSinceMs = undefined;
         // A wildcard's answer may be repeated when an instrument joins.
         if (question.kind !== "subscribe" || question.renewing.length > 0) this.questions.delete(reply.id);
         if (reply.error) return this.refused(question, reply.error);
@@ -366,8 +377,17 @@ export class Link {
     private ask(question: Question, command: Partial<Command>): Command {
         const id = this.nextID;
         this.nextID = id === 0xffff_ffff ? 1 : id + 1;
-        this.questions.set(id, question);
+        this.questions.set(id, { question, waitsSinceMs: this.port.nowMs() });
         return newCommand({ ...command, id });
+    }
+
+    /** A late pong is the meter's affair. */
+    private waitsTooLong(nowMs: number): boolean {
+        for (const { question, waitsSinceMs } of this.questions.values()) {
+            if (question.kind === "ping" || waitsSinceMs === undefined) continue;
+            if (nowMs - waitsSinceMs >= Link.ANSWER_MOST_MS) return true;
+        }
+        return false;
     }
 
     private ping(nowMs: number): Command {

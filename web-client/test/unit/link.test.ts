@@ -122,8 +122,9 @@ function answers(commands: Command[]): Reply[] {
         }
         if (list) return [newReply({ id, list: newListResult({ instruments: [btc, eth] }) })];
         if (ping) return [newReply({ id, pong: newPong({ clientUs: ping.clientUs, serverUs: ping.clientUs }) })];
-        if (subscribe?.channel !== Channel.TICKER) return [];
-        const results = [topicResult(BTC_TOPIC, 10), topicResult(ETH_TOPIC, 5, eth)];
+        if (!subscribe) return [];
+        const isTicker = subscribe.channel === Channel.TICKER;
+        const results = isTicker ? [topicResult(BTC_TOPIC, 10), topicResult(ETH_TOPIC, 5, eth)] : [];
         return [newReply({ id, subscribe: newSubscribeResult({ results }) })];
     });
 }
@@ -347,6 +348,23 @@ test("pongs alone keep the connection, but not the badge", () => {
     }
     assert.equal(world.closes.length, 0);
     assert.equal(world.link.vitals().state, "stale");
+});
+
+test("a hub that answers pings alone is left for the next attempt", () => {
+    const world = new World();
+    world.link.tick();
+    world.link.opened();
+    // What introduced us and asked for everything was lost; what follows is answered.
+    world.said();
+    for (let second = 1; second < Link.ANSWER_MOST_MS / 1000; second++) {
+        world.pass(1000);
+        world.hear({ replies: answers(world.said()) });
+    }
+    assert.deepEqual(world.closes, []);
+    world.pass(1000);
+    assert.deepEqual(world.closes, ["the hub does not answer"]);
+    world.pass(500);
+    assert.equal(world.opens, 2);
 });
 
 test("a hub that never opens is given up for the next attempt", () => {
