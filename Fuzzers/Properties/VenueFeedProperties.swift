@@ -161,7 +161,12 @@ private struct VenueSession {
             connection += 1
         case UInt8(ascii: "T"):
             nowNs += 10_000_000_000
-            feed.advance(toNs: nowNs, actions: &actions, into: &replica)
+            let before = (actions, feed.counters)
+            let isFound = feed.advance(toNs: nowNs, actions: &actions, into: &replica)
+            precondition(
+                isFound || before == (actions, feed.counters),
+                "a change that is not told of is in no recording"
+            )
         case UInt8(ascii: "H"):
             let words = rest.split(separator: UInt8(ascii: " "), maxSplits: 1)
             guard words.count == 2 else { return }

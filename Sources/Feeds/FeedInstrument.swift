@@ -29,6 +29,8 @@ struct FeedInstrument: Sendable {
     var heardID: UInt64 = 0
     /// The venue's time of that change; 0 where it gave none.
     var lastEventNs: Int64 = 0
+    /// A whole book was lost since the last snapshot: the next one says so.
+    var hasLostBook = false
     /// No update was applied since the snapshot: the rule for the first one holds.
     var awaitsFirst = false
     var waiting = WaitingUpdates()
@@ -97,6 +99,7 @@ struct FeedInstrument: Sendable {
     }
 
     mutating func forgetBook() {
+        if state == .live { hasLostBook = true }
         book.removeAll()
         levelPrices.removeAll(keepingCapacity: true)
         entries = nil

@@ -11,7 +11,11 @@ public struct JoinedFeed: Sendable {
     public var passesQuotesWithoutSize = false
     private let makeFeed: @Sendable () -> VenueFeed
     private var feeds = [VenueFeed?](repeating: nil, count: LineArbiter.linesMost)
+    /// What lines had seen that have ended.
+    private var ended = VenueFeed.Counters()
     private var join: Join
+    /// The line that took over books last; nil before any did.
+    public private(set) var lastTakeover: Int?
 
     /// What the stream of all lines is.
     struct Join: Sendable {
@@ -51,17 +55,27 @@ public struct JoinedFeed: Sendable {
         join.arbiter.leader(of: id).flatMap { feeds[$0]?.book(of: id) }
     }
 
-    /// What all lines together have seen since the start.
+    /// What all lines together have seen since the start, those that have ended too.
     public var counters: VenueFeed.Counters {
-        feeds.reduce(into: VenueFeed.Counters()) { sum, feed in
+        feeds.reduce(into: ended) { sum, feed in
             if let feed { sum.add(feed.counters) }
         }
     }
+
+    /// Which line was first, and how often one took over.
+    public var lineCounters: LineArbiter.Counters { join.arbiter.counters }
+
+    /// Instruments heard of on a line.
+    public func instruments(ofLine line: Int) -> [InstrumentID] { feeds[line]?.instruments ?? [] }
+
+    /// Whether a line can serve the book of an instrument.
+    public func hasBook(_ line: Int, of id: InstrumentID) -> Bool { join.arbiter.hasBook(line, of: id) }
 
     // MARK: What happens
 
     /// Takes a frame that a line received; a line that is not there begins with it.
     ///
+    /// What it leads to is in `actions`, also for other lines, each under the connection that the line's frames came by.
     /// - Throws: why the frame was not understood; see ``VenueFeed/receive(_:connection:atNs:instruments:actions:into:)``.
     public mutating func receive(
         _ text: UnsafeRawBufferPointer,
@@ -72,7 +86,7 @@ public struct JoinedFeed: Sendable {
         actions: inout [FeedAction],
         into sink: inout some MarketEventSink
     ) throws(FrameFault) {
-        try use(line, atNs: now, &sink) { feed, sink throws(FrameFault) in
+        try use(line, atNs: now, &actions, &sink) { feed, actions, sink throws(FrameFault) in
             try feed.receive(
                 text,
                 connection: connection,
@@ -95,7 +109,7 @@ public struct JoinedFeed: Sendable {
         actions: inout [FeedAction],
         into sink: inout some MarketEventSink
     ) throws(FrameFault) {
-        try use(line, atNs: now, &sink) { feed, sink throws(FrameFault) in
+        try use(line, atNs: now, &actions, &sink) { feed, actions, sink throws(FrameFault) in
             try feed.receiveSnapshot(
                 body,
                 rawSymbol: rawSymbol,
@@ -116,9 +130,33 @@ public struct JoinedFeed: Sendable {
         atNs now: Int64,
         into sink: inout some MarketEventSink
     ) {
-        use(line, atNs: now, &sink) { feed, sink in
+        var actions: [FeedAction] = []
+        use(line, atNs: now, &actions, &sink) { feed, _, sink in
             feed.disconnected(connection, reason: reason, atNs: now, into: &sink)
         }
+    }
+
+    /// Looks for books of a line that stay crossed or without news; to be called about once a second.
+    ///
+    /// - Returns: whether there was one; otherwise nothing has changed.
+    public mutating func advance(
+        line: Int,
+        toNs now: Int64,
+        actions: inout [FeedAction],
+        into sink: inout some MarketEventSink
+    ) -> Bool {
+        guard feeds[line] != nil else { return false }
+        var isFound = false
+        use(line, atNs: now, &actions, &sink) { feed, actions, sink in
+            isFound = feed.advance(toNs: now, actions: &actions, into: &sink)
+        }
+        return isFound
+    }
+
+    /// Forgets a line, so that its number can be used again; its connection is to be told gone before.
+    public mutating func end(_ line: Int) {
+        if let feed = feeds[line].take() { ended.add(feed.counters) }
+        join.arbiter.end(line)
     }
 
     // MARK: Joining
@@ -127,8 +165,9 @@ public struct JoinedFeed: Sendable {
     private mutating func use<Sink: MarketEventSink, Failure: Error>(
         _ line: Int,
         atNs now: Int64,
+        _ actions: inout [FeedAction],
         _ sink: inout Sink,
-        _ body: (inout VenueFeed, inout JudgingSink<Sink>) throws(Failure) -> Void
+        _ body: (inout VenueFeed, inout [FeedAction], inout JudgingSink<Sink>) throws(Failure) -> Void
     ) throws(Failure) {
         // Out of its place, because what it says changes the rest.
         var feed = feeds[line].take() ?? makeFeed()
@@ -136,14 +175,14 @@ public struct JoinedFeed: Sendable {
         var leftovers = Leftovers()
         defer {
             feeds[line] = feed
-            if !leftovers.isEmpty { settle(leftovers, after: line, atNs: now, &sink) }
+            if !leftovers.isEmpty { settle(leftovers, after: line, atNs: now, &actions, &sink) }
         }
         // By their places: as values they would be copied with the first event.
         try withUnsafeMutablePointer(to: &sink) { sink throws(Failure) in
             try withUnsafeMutablePointer(to: &join) { join throws(Failure) in
                 var judge = JudgingSink(line: line, join: join, sink: sink)
                 defer { leftovers = judge.leftovers }
-                try body(&feed, &judge)
+                try body(&feed, &actions, &judge)
             }
         }
     }
@@ -153,27 +192,23 @@ public struct JoinedFeed: Sendable {
         _ leftovers: Leftovers,
         after line: Int,
         atNs now: Int64,
+        _ actions: inout [FeedAction],
         _ sink: inout some MarketEventSink
     ) {
         for instrument in leftovers.renewedUnits {
-            for other in lines where other != line { adopt(instrument, other, atNs: now, &sink) }
+            for other in lines where other != line {
+                use(other, atNs: now, &actions, &sink) { feed, actions, sink in
+                    feed.adopt(instrument, atNs: now, actions: &actions, into: &sink)
+                }
+            }
             // Clients have heard of new units, and need the book in them from whoever leads now; a single line has told it.
             if lines.count > 1, let leader = join.arbiter.leader(of: instrument.id) {
                 restate(instrument.id, leader, atNs: now, &sink)
             }
         }
-        for (instrument, leader) in leftovers.takeovers { restate(instrument, leader, atNs: now, &sink) }
-    }
-
-    private mutating func adopt(
-        _ instrument: Instrument,
-        _ line: Int,
-        atNs now: Int64,
-        _ sink: inout some MarketEventSink
-    ) {
-        var actions: [FeedAction] = []
-        use(line, atNs: now, &sink) { feed, sink in
-            feed.adopt(instrument, atNs: now, actions: &actions, into: &sink)
+        for (instrument, leader) in leftovers.takeovers {
+            lastTakeover = leader
+            restate(instrument, leader, atNs: now, &sink)
         }
     }
 

@@ -107,14 +107,14 @@ public struct LineArbiter: Sendable {
 
     /// Judges an event of a line.
     ///
-    /// A trade's mark of a loss is taken off where another line was there all the time, and a status says how the line that
-    /// leads now stands.
+    /// A trade's mark of a loss is taken off where another line was there all the time, a snapshot has one where no line had a
+    /// book any more, and a status says how the line that leads now stands.
     public mutating func judge(_ event: inout MarketEvent, from line: Int) -> Verdict {
         let index = event.instrument.index
         while followed.count <= index { followed.append(Followed()) }
         switch event.payload {
         case .trade(let trade): return judge(trade, &event.flags, index, line)
-        case .bookSnapshot: return judge(snapshot: event.venueSequence, index, line)
+        case .bookSnapshot: return judge(snapshot: event.venueSequence, &event.flags, index, line)
         case .bookDelta: return judge(delta: event.venueSequence, index, line)
         case .status(let status): return judge(status, &event, index, line)
         default: return followed[index].leader ?? line == line ? .pass : .drop
@@ -149,10 +149,18 @@ public struct LineArbiter: Sendable {
         return .pass
     }
 
-    private mutating func judge(snapshot number: UInt64, _ index: Int, _ line: Int) -> Verdict {
+    private mutating func judge(
+        snapshot number: UInt64,
+        _ flags: inout EventFlags,
+        _ index: Int,
+        _ line: Int
+    ) -> Verdict {
+        let leader = followed[index].leader
+        let wasServed = leader.map { followed[index].lines[$0].hasBook } ?? false
         followed[index].lines[line].reached = number
         followed[index].lines[line].hasBook = true
-        if let leader = followed[index].leader, leader != line, followed[index].lines[leader].hasBook { return .drop }
+        if wasServed, leader != line { return .drop }
+        if followed[index].hasHadBook, !wasServed { flags.insert(.gapBefore) }
         followed[index].leader = line
         followed[index].hasHadBook = true
         followed[index].passed = number

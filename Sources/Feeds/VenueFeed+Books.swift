@@ -132,7 +132,8 @@ extension VenueFeed {
         }
         try convert(levels, place, message.eventNs, arrival, &instruments, &sink)
         counters.bookSnapshots += 1
-        let wasResyncing = if case .resyncing = followed[place].state { true } else { false }
+        let isAfterLoss = followed[place].hasLostBook
+        followed[place].hasLostBook = false
         let wasLive = followed[place].state == .live
         fillBook(place)
         let depth = min(message.depth ?? limits.levelsMost, limits.levelsMost)
@@ -150,7 +151,7 @@ extension VenueFeed {
         if !rules.book.isRequested { followed[place].connection = arrival.connection }
         followed[place].count = counts.current
         var flags = flags(eventNs: message.eventNs)
-        if wasResyncing { flags.insert(.gapBefore) }
+        if isAfterLoss { flags.insert(.gapBefore) }
         if message.isDoubtful { flags.insert(.maybeBadBook) }
         guard compareChecksum(message, place, &flags) else {
             return resync(place, .checksum, atNs: arrival.receivedNs, &actions, &sink)

@@ -60,7 +60,7 @@ public struct VenueFeed: Sendable {
         public init() {}
 
         /// Adds what another feed has seen.
-        mutating func add(_ other: Counters) {
+        public mutating func add(_ other: Counters) {
             frames += other.frames
             badFrames += other.badFrames
             repeatedFrames += other.repeatedFrames
@@ -175,11 +175,14 @@ public struct VenueFeed: Sendable {
     }
 
     /// Looks for books that stay crossed or without news; to be called about once a second.
+    ///
+    /// - Returns: whether there was one; otherwise nothing has changed.
     public mutating func advance(
         toNs now: Int64,
         actions: inout [FeedAction],
         into sink: inout some MarketEventSink
-    ) {
+    ) -> Bool {
+        let before = (counters.resyncs, counters.staleBooks)
         for place in followed.indices where followed[place].state == .live {
             let since = followed[place].crossedSinceNs
             if since != 0, now &- since > limits.crossedMostNs {
@@ -188,6 +191,7 @@ public struct VenueFeed: Sendable {
                 watchSilence(place, atNs: now, &actions, &sink)
             }
         }
+        return (counters.resyncs, counters.staleBooks) != before
     }
 
     // MARK: Beside another feed of the same instruments

@@ -17,7 +17,7 @@ import itch_server as itch
 from clients import Enhanced, wait_for
 from fix_server import FixServer, recorded
 from hub import Hub
-from played_venues import SMALL, Stage, golden_books, golden_trades
+from played_venues import SMALL, Recording, Stage, golden_books, golden_trades
 from recording import Process, Replay, await_frames, files_of, normalize, number, record, records, replay  # noqa: F401
 from test_fix import BOOKS, RECORDING, change, following, serve  # noqa: F401
 from test_itch import RECORDING as ITCH_RECORDING
@@ -366,10 +366,45 @@ def test_a_recording_of_two_connections_says_what_was_said_live(
     files = files_of(folder, venue)
     connections = {line[1] for path in files for line in records(path) if line[2] == "R"}
     assert len(connections) == 2
+    expect_the_same(reader, captures, played, files)
+
+
+def expect_the_same(reader: Reader, captures: Path, played: Recording, files: list[Path]) -> None:
+    """What is read again is what was said live, event by event."""
     listed = ["--instruments", captures / "instruments" / f"{played.instruments}.json"] if played.instruments else []
-    events = events_of(normalize(venue, files, "--book-depth", "0", *map(str, listed)).rows, venue)
+    events = events_of(normalize(played.venue, files, "--book-depth", "0", *map(str, listed)).rows, played.venue)
     # What the list of instruments told before anything was heard is no recorded traffic.
     heard = [event for event in reader.events if event[2:] != ("disconnected", "started")]
     for number, (live, again) in enumerate(zip(heard, events, strict=False)):
         assert live == again, f"event {number} of {len(heard)}"
     assert 100 < len(heard) <= len(events)
+
+
+@pytest.mark.parametrize("venue", ["coinbase", "binance-usdm"])
+def test_a_recording_tells_of_quiet_books_and_of_connections_that_were_renewed(
+    follow: Callable[..., Stage], captures: Path, tmp_path: Path, venue: str  # noqa: F811
+) -> None:
+    # Both go by timers, and by settings that a reader of the recording is not given.
+    played = next(one for one in SMALL if one.venue == venue)
+    folder, readers = tmp_path / "r", []
+    recording: dict[str, object] = {
+        "record.directory": folder, "record.fileBytesMost": 65_536, "feedOut.enabled": True, "feedOut.port": 0,
+    }
+    stage = follow(
+        "market-hub venue", [played], quietMs=600, connectionLifeSeconds=4, hub_settings=recording,
+        before_playing=lambda hub: readers.append(Reader(hub)),
+    )
+    reader = readers[0]
+
+    def has_happened() -> bool:
+        told = [event[2:] for event in list(reader.events) if event[0] == "status"]
+        renewals = sum(event["event"] == "venue-renewed" for event in stage.hub.log_events)
+        return ("resyncing", "silence") in told and any(state == "stale" for state, *_ in told) and renewals >= 2
+
+    stage.listen(has_happened, "quiet books and two renewals")
+    reader.close()
+    assert stage.hub.stop() == 0
+    files = files_of(folder, venue)
+    marks = {line[3] for path in files for line in records(path) if line[2] == "M"}
+    assert {"settings\tquietMs=600", "watched", "ended"} <= marks and len(files) > 1
+    expect_the_same(reader, captures, played, files)

@@ -15,7 +15,9 @@ struct JoinedFeedTests {
 
         init() throws {
             let dialect = try #require(Venues.dialect(of: "coinbase"))
-            joined = JoinedFeed(dialect) { VenueFeed(dialect) }
+            var limits = VenueFeed.Limits()
+            limits.quietMostNs = 100
+            joined = JoinedFeed(dialect) { [limits] in VenueFeed(dialect, limits: limits) }
             recorder.keepsBooks = true
         }
 
@@ -43,6 +45,15 @@ struct JoinedFeedTests {
 
         mutating func lose(_ line: Int, atNs now: Int64 = 2) {
             joined.disconnected(UInt32(line) + 1, line: line, reason: .connectionLost, atNs: now, into: &recorder)
+        }
+
+        mutating func look(_ line: Int, atNs now: Int64) -> Bool {
+            joined.advance(line: line, toNs: now, actions: &actions, into: &recorder)
+        }
+
+        var lastStatus: MarketStatus? {
+            guard case .status(let status) = events.last?.payload else { return nil }
+            return status
         }
 
         var events: [MarketEvent] { recorder.events.map(\.event) }
@@ -109,5 +120,67 @@ struct JoinedFeedTests {
         talk.hear(Self.change("11.25"), line: 0)
         #expect(talk.bestBid == "11.25")
         #expect(talk.faults.isEmpty)
+    }
+
+    @Test("look for the quiet books of a line, and say whether there were some")
+    func quiet() throws {
+        var talk = try Talk()
+        talk.hear(Self.snapshot("10"), line: 1, atNs: 1)
+        // A line that is not there has no books.
+        let looks = [(0, 500), (1, 101), (1, 102), (1, 201)].map { talk.look($0, atNs: $1) }
+        #expect(looks == [false, false, true, false], "it is told once")
+        #expect(talk.lastStatus?.state == .stale && talk.actions.isEmpty)
+        let isAskedFor = talk.look(1, atNs: 202)
+        #expect(isAskedFor)
+        #expect(talk.lastStatus == MarketStatus(.resyncing, .silence))
+        #expect(talk.actions.map(\.connection) == [2], "the venue is asked by the line that has the book")
+    }
+
+    @Test("say that something is missing before a book when nobody had one any more, and only then")
+    func gaps() throws {
+        var talk = try Talk()
+        let hasGap = { (event: MarketEvent?) -> Bool? in
+            if case .bookSnapshot? = event?.payload { event?.flags.contains(.gapBefore) } else { nil }
+        }
+        var heard: [Bool?] = []
+        talk.hear(Self.snapshot("10"), line: 0)
+        heard.append(hasGap(talk.events.first { if case .bookSnapshot = $0.payload { true } else { false } }))
+        talk.hear(Self.snapshot("11"), line: 0)
+        heard.append(hasGap(talk.events.last))
+        talk.lose(0)
+        // It never had one, but those who listen had.
+        talk.hear(Self.snapshot("12"), line: 1)
+        heard.append(hasGap(talk.events.last { if case .bookSnapshot = $0.payload { true } else { false } }))
+        talk.hear(Self.snapshot("12"), line: 0)
+        talk.lose(1)
+        heard.append(hasGap(talk.events.last))
+        #expect(heard == [false, false, true, false])
+    }
+
+    @Test("begin a line anew that has ended, and forget nothing of what was counted")
+    func ends() throws {
+        var talk = try Talk()
+        talk.hear(Self.snapshot("10"), line: 0)
+        talk.hear(Self.snapshot("10"), line: 1)
+        talk.lose(0)
+        talk.joined.end(0)
+        #expect(talk.joined.lines == [1] && talk.joined.instruments(ofLine: 0).isEmpty)
+        #expect(talk.joined.counters.bookSnapshots == 2 && talk.bestBid == "10")
+        talk.hear(Self.change("11"), line: 0)
+        #expect(talk.bestBid == "10", "what follows on another connection does not follow the old book")
+        talk.hear(Self.snapshot("12"), line: 0)
+        talk.lose(1)
+        #expect(talk.bestBid == "12" && talk.joined.lastTakeover == 0)
+    }
+
+    @Test("hand on what other lines have to do about new units, under their own connections")
+    func unitsAsk() throws {
+        var talk = try Talk()
+        talk.hear(Self.snapshot("10"), line: 0)
+        // Too large for the finer units.
+        talk.hear(Self.snapshot("9000000000000000"), line: 1)
+        talk.hear(Self.change("11.2512345"), line: 0)
+        #expect(talk.actions.map(\.connection) == [2])
+        #expect(talk.bestBid == "11.2512345")
     }
 }

@@ -25,6 +25,11 @@ struct Talk {
         return replay.recorder.events[before...].map(\.event)
     }
 
+    /// Looks for crossed and quiet books.
+    mutating func advance(toNs now: Int64) -> Bool {
+        replay.feed.advance(toNs: now, actions: &replay.actions, into: &replay.recorder)
+    }
+
     private mutating func play(_ kind: UInt8, _ text: String, _ connection: UInt32, _ now: Int64) {
         let line = CaptureLine(number: 1, receivedNs: now, connection: connection, kind: kind, payload: 0..<0)
         Array(text.utf8).withUnsafeBytes { replay.play(line, $0) }
@@ -321,8 +326,9 @@ struct VenueFeedTests {
         #expect(talk.replay.top(5, of: "BTC-USDT", .bid).isEmpty)
         talk.hear(depth(103, 104))
         #expect(talk.replay.actions.count == 1)
-        talk.answer("BTCUSDT", book100.replacing("100", with: "103"))
+        let begun = talk.answer("BTCUSDT", book100.replacing("100", with: "103"))
         #expect(talk.statuses.last?.state == .live)
+        #expect(begun.first?.flags.contains(.gapBefore) == true, "the new one says that something is missing before it")
     }
 
     @Test("a book that stays crossed begins anew")
@@ -331,9 +337,11 @@ struct VenueFeedTests {
         talk.hear(#"{"type":"snapshot","product_id":"A-B","bids":[["4","1"]],"asks":[["5","1"]]}"#, atNs: 1)
         let second: Int64 = 1_000_000_000
         talk.hear(#"{"type":"l2update","product_id":"A-B","changes":[["buy","6","1"]]}"#, atNs: second)
-        talk.replay.feed.advance(toNs: 6 * second, actions: &talk.replay.actions, into: &talk.replay.recorder)
-        #expect(talk.statuses.last?.state == .live)
-        talk.replay.feed.advance(toNs: 6 * second + 1, actions: &talk.replay.actions, into: &talk.replay.recorder)
+        let told = talk.replay.recorder.events.count
+        let isEarly = talk.advance(toNs: 6 * second)
+        #expect(!isEarly && talk.replay.recorder.events.count == told, "it says that nothing changed")
+        let isDue = talk.advance(toNs: 6 * second + 1)
+        #expect(isDue)
         #expect(talk.statuses.last == MarketStatus(.resyncing, .crossed))
     }
 

@@ -7,10 +7,8 @@ struct RecordedITCH {
     /// Whether it was told when the session's times count from.
     private var hasSession = false
 
-    init(tellsOrders: Bool) {
-        var settings = ITCHFeed.Settings()
-        settings.tellsOrders = tellsOrders
-        feed = ITCHFeed(settings, midnightNs: 0)
+    init(_ settings: RecordedSettings, tellsOrders: Bool) {
+        feed = ITCHFeed(ITCHFeed.Settings(settings, tellsOrders: tellsOrders), midnightNs: 0)
     }
 
     /// A session begins, or goes on; `isHeardFromHere` says that what came before is not in the recording.

@@ -21,6 +21,12 @@ struct RecordedTraffic {
     private var feed: JoinedFeed?
     private var itch: RecordedITCH?
     private var own: RecordedOwnFeed?
+    /// How the source read what is recorded; a new run's first record may tell of others.
+    private var settings = RecordedSettings()
+    private var awaitsSettings = false
+    /// What was seen by feeds that read otherwise.
+    private var earlier = VenueFeed.Counters()
+    private let tellsOrders: Bool
     private var connections: Set<UInt32> = []
     private let endsWithFile: Bool
     private var isFileNew = false
@@ -35,12 +41,13 @@ struct RecordedTraffic {
         guard Self.knows(venue) else { return nil }
         self.venue = venue
         self.endsWithFile = endsWithFile
+        self.tellsOrders = tellsOrders
         if venue == LineFeed.venue {
             own = RecordedOwnFeed()
         } else if venue == ITCHFeed.venue {
-            itch = RecordedITCH(tellsOrders: tellsOrders)
+            itch = RecordedITCH(settings, tellsOrders: tellsOrders)
         } else {
-            feed = Self.joined(Venues.dialect(of: venue) ?? FIXMarketDataDialect(venue: venue))
+            feed = joined(Venues.dialect(of: venue) ?? FIXMarketDataDialect(venue: venue))
         }
     }
 
@@ -49,8 +56,11 @@ struct RecordedTraffic {
         set { feed?.passesQuotesWithoutSize = newValue }
     }
 
+    /// What was seen since the start, however it was read.
     var counters: VenueFeed.Counters {
-        feed?.counters ?? itch?.feed.counters.common ?? VenueFeed.Counters()
+        var sum = earlier
+        sum.add(feed?.counters ?? itch?.feed.counters.common ?? VenueFeed.Counters())
+        return sum
     }
 
     var instruments: [InstrumentID] { feed?.instruments ?? itch?.feed.instruments ?? own?.instruments ?? [] }
@@ -65,8 +75,19 @@ struct RecordedTraffic {
         return itch.feed.orders(of: id)
     }
 
-    private static func joined(_ dialect: any VenueDialect) -> JoinedFeed {
-        JoinedFeed(dialect) { VenueFeed(dialect) }
+    private func joined(_ dialect: any VenueDialect) -> JoinedFeed {
+        var joined = VenueReading(settings).joined(dialect)
+        joined.passesQuotesWithoutSize = passesQuotesWithoutSize
+        return joined
+    }
+
+    /// Reads all that comes as its source did; nothing may be open.
+    private mutating func adopt(_ settings: RecordedSettings) {
+        guard settings != self.settings else { return }
+        earlier = counters
+        self.settings = settings
+        if let feed { self.feed = joined(feed.dialect) }
+        if itch != nil { itch = RecordedITCH(settings, tellsOrders: tellsOrders) }
     }
 
     /// The line that a connection was.
@@ -85,14 +106,21 @@ struct RecordedTraffic {
     /// Ends what does not go on with this record; to be called before ``take(_:_:_:into:)``.
     mutating func begin(_ record: CaptureRecord, into sink: inout some MarketEventSink) {
         defer { isFileNew = false }
-        guard isFileNew || record.kind == .mark else { return }
+        guard isFileNew || awaitsSettings || record.kind == .mark else { return }
         let mark = record.kind == .mark ? RecordingMark(record.payload) : nil
         guard case .file? = mark else {
             if isFileNew, hasBegun, endsWithFile || file != nil { end(into: &sink) }
-            if isFileNew { (file, hasBegun) = (nil, true) }
+            if isFileNew { (file, hasBegun, awaitsSettings) = (nil, true, true) }
+            if awaitsSettings {
+                awaitsSettings = false
+                if case .settings(let settings)? = mark { adopt(settings) } else { adopt(RecordedSettings()) }
+            }
             return
         }
-        if hasBegun, mark?.follows(file) != true { end(into: &sink) }
+        if mark?.follows(file) != true {
+            if hasBegun { end(into: &sink) }
+            awaitsSettings = true
+        }
         (file, hasBegun) = (mark, true)
     }
 
@@ -129,7 +157,7 @@ struct RecordedTraffic {
         case .received: return receive(record, &instruments, &actions, into: &sink)
         case .answer: return try receiveAnswer(record, &instruments, &actions, into: &sink)
         case .mark:
-            take(RecordingMark(record.payload), of: record.connection, into: &sink)
+            take(RecordingMark(record.payload), of: record.connection, &actions, into: &sink)
             return nil
         case .sent, .packed: return nil
         }
@@ -160,12 +188,14 @@ struct RecordedTraffic {
         guard let known = feed?.dialect as? FIXMarketDataDialect,
             known.depth != dialect.depth || known.keying != dialect.keying
         else { return }
-        feed = Self.joined(dialect)
+        earlier = counters
+        feed = joined(dialect)
     }
 
     private mutating func take(
         _ mark: RecordingMark?,
         of connection: UInt32,
+        _ actions: inout [FeedAction],
         into sink: inout some MarketEventSink
     ) {
         switch mark {
@@ -180,7 +210,14 @@ struct RecordedTraffic {
             // A book that was asked for and never followed hangs on no connection.
             if connections.isEmpty { close(0, MarketStatus.Reason(recorded: reason), into: &sink) }
         case .gap: lose(into: &sink)
-        case .file, .kept, nil: break
+        case .watched:
+            let line = line(connection)
+            _ = feed?.advance(line: line, toNs: receivedNs, actions: &actions, into: &sink)
+        case .ended:
+            let line = line(connection)
+            if connections.remove(connection) != nil { close(connection, .connectionLost, into: &sink) }
+            feed?.end(line)
+        case .file, .settings, .kept, nil: break
         }
     }
 

@@ -8,10 +8,16 @@ package enum RecordingMark: Hashable, Sendable {
     ///
     /// `run` is the same for all files of one source that one recorder wrote, and no other; numbers count from 1.
     case file(source: String, venue: String, run: Int64, number: Int)
+    /// How the source reads what is recorded, where that is not as usual; behind the first line of a file.
+    case settings(RecordedSettings)
     /// A connection that an earlier file says of that it was opened is open still.
     case open(url: String)
     /// The connection is gone.
     case lost(reason: String)
+    /// The connection is given up for good: its number may be another's from here on.
+    case ended
+    /// Books were looked at, and some of the connection's found to have been crossed or quiet for too long.
+    case watched
     /// Before this line so many records are missing.
     case gap(records: Int)
     /// So many messages were lost on the way from the venue, and will not come.
@@ -27,6 +33,9 @@ package enum RecordingMark: Hashable, Sendable {
         case ("file", 5):
             guard let run = Int64(fields[3]), let number = Int(fields[4]), number > 0 else { return nil }
             self = .file(source: fields[1], venue: fields[2], run: run, number: number)
+        case ("settings", 2...): self = .settings(RecordedSettings(fields: fields[1...]))
+        case ("ended", 1): self = .ended
+        case ("watched", 1): self = .watched
         case ("open", 2): self = .open(url: fields[1])
         case ("lost", 2): self = .lost(reason: fields[1])
         case ("missed", 2):
@@ -44,6 +53,9 @@ package enum RecordingMark: Hashable, Sendable {
     package var payload: String {
         switch self {
         case .file(let source, let venue, let run, let number): "file\t\(source)\t\(venue)\t\(run)\t\(number)"
+        case .settings(let settings): (["settings"] + settings.fields).joined(separator: "\t")
+        case .ended: "ended"
+        case .watched: "watched"
         case .open(let url): "open\t\(url)"
         case .lost(let reason): "lost\t\(reason)"
         case .gap(let records): "gap\t\(records)"

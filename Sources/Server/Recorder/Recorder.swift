@@ -53,16 +53,20 @@ package final class Recorder {
         self.log = log
     }
 
-    /// Where a source's traffic passes; one series of files bears its name.
+    /// Where a source's traffic passes; one series of files bears its name, and says how it was read.
     ///
     /// To be called before ``start()``.
-    package func tap(_ source: String, venue: String) -> RecordingTap {
+    package func tap(
+        _ source: String,
+        venue: String,
+        settings: RecordedSettings = RecordedSettings()
+    ) -> RecordingTap {
         guard sources.count < Self.sourcesMost else {
             log.error("recorder-source-refused", ["source": .text(source), "most": .count(Self.sourcesMost)])
             return .none
         }
         sources.append(source)
-        writer.addSource(source, venue: venue)
+        writer.addSource(source, venue: venue, settings: settings)
         metrics.addSource(source, lost: inlet.lostCounts[sources.count - 1])
         return RecordingTap(inlet: inlet, source: UInt16(sources.count - 1))
     }

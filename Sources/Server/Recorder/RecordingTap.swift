@@ -59,20 +59,23 @@ package struct RecordingTap {
 
     /// Messages of the venue were lost on the way, and will not come.
     package func missed(_ messages: UInt64, connection: UInt32, atNs now: Int64) {
-        guard let inlet, messages > 0 else { return }
-        inlet.push(
-            RecordHead(.mark, source: source, connection: connection, atNs: now),
-            RecordingMark.missed(messages: messages).payload
-        )
+        if messages > 0 { mark(.missed(messages: messages), connection, atNs: now) }
     }
+
+    /// Books of the connection had stayed crossed or quiet for too long.
+    package func watched(connection: UInt32, atNs now: Int64) { mark(.watched, connection, atNs: now) }
+
+    /// The connection is given up for good, and its number free for another.
+    package func ended(connection: UInt32, atNs now: Int64) { mark(.ended, connection, atNs: now) }
 
     /// The connection's books were given up.
     package func lost(_ reason: MarketStatus.Reason, connection: UInt32, atNs now: Int64) {
+        mark(.lost(reason: reason.name), connection, atNs: now)
+    }
+
+    private func mark(_ mark: RecordingMark, _ connection: UInt32, atNs now: Int64) {
         guard let inlet else { return }
-        inlet.push(
-            RecordHead(.mark, source: source, connection: connection, atNs: now),
-            RecordingMark.lost(reason: reason.name).payload
-        )
+        inlet.push(RecordHead(.mark, source: source, connection: connection, atNs: now), mark.payload)
     }
 }
 

@@ -58,6 +58,7 @@ package final class RecordingWriter {
     private struct Series {
         var source: String
         var venue: String
+        var settings: RecordedSettings
         /// Files begun so far.
         var fileCount = 0
         var file: OpenFile?
@@ -100,8 +101,8 @@ package final class RecordingWriter {
     }
 
     /// Adds a source, which has the number of sources before it.
-    package func addSource(_ name: String, venue: String) {
-        series.append(Series(source: name, venue: venue))
+    package func addSource(_ name: String, venue: String, settings: RecordedSettings = RecordedSettings()) {
+        series.append(Series(source: name, venue: venue, settings: settings))
     }
 
     package var isFailing: Bool { failingSinceNs != nil }
@@ -140,7 +141,10 @@ package final class RecordingWriter {
         case .connect:
             series[place].connections[head.connection] = String(decoding: payload, as: UTF8.self)
         case .mark:
-            if case .lost? = RecordingMark(payload) { series[place].connections[head.connection] = nil }
+            switch RecordingMark(payload) {
+            case .lost?, .ended?: series[place].connections[head.connection] = nil
+            default: break
+            }
         case .sent, .received, .answer, .packed, nil: break
         }
     }
@@ -233,6 +237,9 @@ package final class RecordingWriter {
         )
         let firstNs = firstNs(in: series[place].text) ?? now
         CaptureLine.append(mark, atNs: firstNs, to: &text)
+        if !series[place].settings.isEmpty {
+            CaptureLine.append(.settings(series[place].settings), atNs: firstNs, to: &text)
+        }
         let isFirst = number == 1
         for (connection, url) in series[place].connections.sorted(by: { $0.key < $1.key }) where !isFirst {
             CaptureLine.append(.open(url: url), connection: connection, atNs: firstNs, to: &text)

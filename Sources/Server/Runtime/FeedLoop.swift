@@ -133,6 +133,21 @@ package final class FeedLoop: IOLoopHandler {
         }
     }
 
+    /// Reports what a source could not understand, unless enough was told of it.
+    ///
+    /// - Returns: false when its server sends too much of that to be followed any longer.
+    func tolerates(_ fault: FrameFault, _ budget: inout FaultBudget, of name: String, event: StaticString) -> Bool {
+        switch budget.spend(fault, atNs: HubClock.monotonicNs) {
+        case .keepQuiet: return true
+        case .report(let untold):
+            var values: KeyedLogValues = ["venue": .text(name), "problem": .text(fault.description)]
+            if untold > 0 { values.pairs.append(KeyedLogValues.Pair(name: "untold", value: .count(untold))) }
+            log.warning(event, values)
+            return true
+        case .cutOff: return false
+        }
+    }
+
     package func sweep(on loop: IOLoop) {
         metrics.beat(atNs: HubClock.monotonicNs)
         feedOut?.sweep(on: self)

@@ -203,7 +203,8 @@ final class MarketHubServer {
             }
         }
         sources += configuration.sources.venues.compactMap { venue in
-            VenueSource(venue, tap: recorder?.tap(venue.venue, venue: venue.venue) ?? .none)
+            let settings = VenueReading(venue).recorded
+            return VenueSource(venue, tap: recorder?.tap(venue.venue, venue: venue.venue, settings: settings) ?? .none)
         }
         if configuration.sources.tcp.enabled {
             let tap = recorder?.tap(LineFeed.venue, venue: LineFeed.venue) ?? .none
@@ -215,7 +216,9 @@ final class MarketHubServer {
         }
         let itch = configuration.sources.itch
         if itch.mode != "off" {
-            let tap = ITCHSource.isLive(itch) ? recorder?.tap(ITCHFeed.venue, venue: ITCHFeed.venue) : nil
+            let settings = ITCHFeed.Settings(itch).recorded
+            let tap =
+                ITCHSource.isLive(itch) ? recorder?.tap(ITCHFeed.venue, venue: ITCHFeed.venue, settings: settings) : nil
             sources.append(ITCHSource(itch, tap: tap ?? .none))
         }
         sources += configuration.sources.fix.compactMap { server in

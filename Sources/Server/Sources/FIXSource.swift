@@ -89,7 +89,10 @@ package final class FIXSource: MarketSource, RawClientHandler {
 
     package func sweep(on feedLoop: FeedLoop) {
         var actions: [FeedAction] = []
-        feed.advance(toNs: feedLoop.clock.nowNs, actions: &actions, into: &feedLoop.publisher)
+        let now = feedLoop.clock.nowNs
+        if feed.advance(toNs: now, actions: &actions, into: &feedLoop.publisher) {
+            tap.watched(connection: Self.connection, atNs: now)
+        }
         for action in actions { handle(.demanded(action.demand)) }
         tellOfSkipped(on: feedLoop)
         feedLoop.metrics.count(feed.counters, since: counted, venue: name)
@@ -188,13 +191,8 @@ package final class FIXSource: MarketSource, RawClientHandler {
                 into: &feedLoop.publisher
             )
         } catch {
-            switch budget.spend(error, atNs: HubClock.monotonicNs) {
-            case .keepQuiet: break
-            case .report(let untold):
-                var values: KeyedLogValues = ["venue": .text(name), "problem": .text(error.description)]
-                if untold > 0 { values.pairs.append(KeyedLogValues.Pair(name: "untold", value: .count(untold))) }
-                feedLoop.log.warning("fix-bad-message", values)
-            case .cutOff: return cutOff(error.description, on: feedLoop)
+            guard feedLoop.tolerates(error, &budget, of: name, event: "fix-bad-message") else {
+                return cutOff(error.description, on: feedLoop)
             }
         }
         for action in actions { handle(.demanded(action.demand)) }

@@ -24,15 +24,7 @@ final class ITCHIntake {
         self.configuration = configuration
         self.tap = tap
         self.feedLoop = feedLoop
-        var settings = ITCHFeed.Settings()
-        settings.symbols = Set(configuration.symbols)
-        settings.tellsOrders = configuration.orders
-        settings.instrumentsMost = configuration.instrumentsMost
-        settings.ledger = OrderLedger.Limits(
-            ordersMost: configuration.ordersMost,
-            levelsMost: max(1_000, configuration.ordersMost / 4)
-        )
-        feed = ITCHFeed(settings, midnightNs: 0)
+        feed = ITCHFeed(ITCHFeed.Settings(configuration), midnightNs: 0)
     }
 
     /// The midnight that the messages of a session count from that begins now.
@@ -153,5 +145,37 @@ final class ITCHIntake {
             ]
         )
         reported = now
+    }
+}
+
+extension ITCHFeed.Settings {
+    init(_ configuration: ITCHConfiguration) {
+        self.init()
+        symbols = Set(configuration.symbols)
+        tellsOrders = configuration.orders
+        instrumentsMost = configuration.instrumentsMost
+        limit(orders: configuration.ordersMost)
+    }
+
+    /// As a recording says; whether single orders are told is the reader's affair.
+    init(_ recorded: RecordedSettings, tellsOrders: Bool) {
+        self.init(ITCHConfiguration())
+        self.tellsOrders = tellsOrders
+        symbols = Set(recorded["symbols"]?.split(separator: ",").map(String.init) ?? [])
+        if let most = recorded["instrumentsMost"].flatMap({ Int($0) }) { instrumentsMost = min(max(most, 1), 65_535) }
+        if let most = recorded["ordersMost"].flatMap({ Int($0) }) { limit(orders: min(max(most, 1), 1_000_000_000)) }
+    }
+
+    var recorded: RecordedSettings {
+        let usual = Self(ITCHConfiguration())
+        var settings = RecordedSettings()
+        if symbols != usual.symbols { settings["symbols"] = symbols.sorted().joined(separator: ",") }
+        if instrumentsMost != usual.instrumentsMost { settings["instrumentsMost"] = "\(instrumentsMost)" }
+        if ledger.ordersMost != usual.ledger.ordersMost { settings["ordersMost"] = "\(ledger.ordersMost)" }
+        return settings
+    }
+
+    private mutating func limit(orders: Int) {
+        ledger = OrderLedger.Limits(ordersMost: orders, levelsMost: max(1_000, orders / 4))
     }
 }

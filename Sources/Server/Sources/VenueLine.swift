@@ -2,13 +2,13 @@ import Feeds
 import Market
 import Transport
 
-/// One connection to a live venue: a WebSocket and the REST requests it needs, done as ``VenueClient`` says, and the books as
-/// this connection tells them.
+/// One connection to a live venue: a WebSocket and the REST requests it needs, done as ``VenueClient`` says.
+///
+/// What it brings is read by the source.
 final class VenueLine: WebSocketClientHandler {
     /// Which of the source's lines it is, below ``LineArbiter/linesMost``.
     let number: Int
     private(set) var state = HealthState.SourceState.connecting
-    private(set) var feed: VenueFeed
     private(set) var client: VenueClient
     /// Whether the venue will close this connection soon, so that another should take its place.
     private(set) var wantsSuccessor = false
@@ -18,10 +18,9 @@ final class VenueLine: WebSocketClientHandler {
     private let configuration: VenueConfiguration
     private unowned let source: VenueSource
     private weak var feedLoop: FeedLoop?
-    private let sink: LineSink
     private let tap: RecordingTap
     /// What recordings call the connection.
-    private let recorded: UInt32
+    let connection: UInt32
     /// The venue's own address of the connection, as recordings name it.
     private var url = ""
     private var socket: ClientID?
@@ -35,24 +34,19 @@ final class VenueLine: WebSocketClientHandler {
     private var random = SystemRandomNumberGenerator()
     /// For the next event that wants it.
     private var chance = UInt64.random(in: 0...UInt64.max)
-    private var counted = VenueFeed.Counters()
     private var budget = FaultBudget()
     /// Texts that wait until the socket takes more.
     private var unsent: [String] = []
-    /// The name of the one connection in the feed.
-    private static let connection: UInt32 = 1
 
-    init(_ number: Int, of source: VenueSource, _ feed: VenueFeed, _ client: VenueClient, on feedLoop: FeedLoop) {
+    init(_ number: Int, of source: VenueSource, _ client: VenueClient, on feedLoop: FeedLoop) {
         self.number = number
         self.source = source
-        self.feed = feed
         self.client = client
         self.feedLoop = feedLoop
         configuration = source.configuration
         name = source.lineName(number)
-        sink = LineSink(number, source, feedLoop)
         tap = source.tap
-        recorded = UInt32(number) + 1
+        connection = VenueSource.connection(ofLine: number)
     }
 
     func start() {
@@ -63,44 +57,11 @@ final class VenueLine: WebSocketClientHandler {
     /// Leaves the venue for good; the books of this line are told lost.
     func stop() { handle(.stop) }
 
-    func sweep(on feedLoop: FeedLoop) {
-        var actions: [FeedAction] = []
-        let now = feedLoop.clock.nowNs
-        use(atNs: now) { feed, sink in feed.advance(toNs: now, actions: &actions, into: &sink) }
-        take(actions)
-        feedLoop.metrics.count(feed.counters, since: counted, venue: configuration.venue)
-        counted = feed.counters
-    }
-
-    /// Tells an instrument's book whole.
-    func restate(_ id: InstrumentID, atNs now: Int64, on feedLoop: FeedLoop) {
-        feed.restate(id, atNs: now, into: &feedLoop.publisher)
-    }
-
-    /// Takes units that another line gave an instrument.
-    func adopt(_ instrument: Instrument, atNs now: Int64, on feedLoop: FeedLoop) {
-        var actions: [FeedAction] = []
-        use(atNs: now) { feed, sink in
-            feed.adopt(instrument, atNs: now, actions: &actions, into: &sink)
-        }
-        take(actions)
-    }
-
-    /// Lets the feed work, and then does what the source has to do about it.
-    private func use<Failure: Error>(
-        atNs now: Int64,
-        _ body: (inout VenueFeed, inout LineSink) throws(Failure) -> Void
-    ) throws(Failure) {
-        var sink = sink
-        defer { source.settle(after: number, atNs: now) }
-        try body(&feed, &sink)
-    }
-
     // MARK: The socket
 
     func opened(_ socket: ClientID, on loop: IOLoop) {
         guard socket == self.socket else { return }
-        if let feedLoop { tap.opened(url, connection: recorded, atNs: feedLoop.clock.nowNs) }
+        if let feedLoop { tap.opened(url, connection: connection, atNs: feedLoop.clock.nowNs) }
         feedLoop?.log.info("venue-connected", ["venue": .text(name)])
         handle(.connected)
     }
@@ -116,42 +77,24 @@ final class VenueLine: WebSocketClientHandler {
         // It may have been the moment to leave this connection.
         guard socket == self.socket else { return }
         let now = feedLoop.clock.nowNs
-        tap.received(message, isText: isText, connection: recorded, atNs: now)
-        var table = feedLoop.publisher.table
+        tap.received(message, isText: isText, connection: connection, atNs: now)
         var actions: [FeedAction] = []
         do throws(FrameFault) {
-            try use(atNs: now) { feed, sink throws(FrameFault) in
-                try feed.receive(
-                    message,
-                    connection: Self.connection,
-                    atNs: now,
-                    instruments: &table,
-                    actions: &actions,
-                    into: &sink
-                )
-            }
+            try source.receive(message, line: number, atNs: now, actions: &actions, on: feedLoop)
         } catch {
             guard isTolerable(error, on: feedLoop) else { return }
         }
         state = client.state == .live ? .live : .connecting
-        take(actions)
+        source.take(actions)
     }
 
     /// Reports a frame that was not understood; leaves a venue that sends too many of them.
     private func isTolerable(_ fault: FrameFault, on feedLoop: FeedLoop) -> Bool {
-        switch budget.spend(fault, atNs: HubClock.monotonicNs) {
-        case .keepQuiet: return true
-        case .report(let untold):
-            var values: KeyedLogValues = ["venue": .text(name), "problem": .text(fault.description)]
-            if untold > 0 { values.pairs.append(KeyedLogValues.Pair(name: "untold", value: .count(untold))) }
-            feedLoop.log.warning("venue-bad-frame", values)
-            return true
-        case .cutOff:
-            feedLoop.log.error("venue-cut-off", ["venue": .text(name), "problem": .text(fault.description)])
-            source.withGate { $0.cutOff(atNs: HubClock.monotonicNs) }
-            handle(.demanded(.reconnect(.bufferOverflow)))
-            return false
-        }
+        if feedLoop.tolerates(fault, &budget, of: name, event: "venue-bad-frame") { return true }
+        feedLoop.log.error("venue-cut-off", ["venue": .text(name), "problem": .text(fault.description)])
+        source.withGate { $0.cutOff(atNs: HubClock.monotonicNs) }
+        handle(.demanded(.reconnect(.bufferOverflow)))
+        return false
     }
 
     func ponged(_ payload: UnsafeRawBufferPointer, from socket: ClientID, on loop: IOLoop) {
@@ -187,13 +130,12 @@ final class VenueLine: WebSocketClientHandler {
         for effect in effects { perform(effect, on: feedLoop) }
     }
 
-    private func take(_ actions: [FeedAction]) {
-        for action in actions {
-            if case .report(let refusal) = action.demand {
-                feedLoop?.log.warning("venue-refused", ["venue": .text(name), "refusal": .text(refusal)])
-            }
-            handle(.demanded(action.demand))
+    /// Does what the feed wants of this connection.
+    func take(_ action: FeedAction) {
+        if case .report(let refusal) = action.demand {
+            feedLoop?.log.warning("venue-refused", ["venue": .text(name), "refusal": .text(refusal)])
         }
+        handle(.demanded(action.demand))
     }
 
     private func perform(_ effect: VenueClient.Effect, on feedLoop: FeedLoop) {
@@ -220,8 +162,8 @@ final class VenueLine: WebSocketClientHandler {
             wantsSuccessor = false
             feedLoop.log.warning("venue-books-lost", ["venue": .text(name), "reason": "\(reason)"])
             let now = feedLoop.clock.nowNs
-            tap.lost(reason, connection: recorded, atNs: now)
-            use(atNs: now) { feed, sink in feed.disconnected(Self.connection, reason: reason, atNs: now, into: &sink) }
+            tap.lost(reason, connection: connection, atNs: now)
+            source.disconnected(number, reason, atNs: now, on: feedLoop)
             source.lost(number)
         case .wait(let untilNs):
             timer?.cancel()
@@ -234,7 +176,7 @@ final class VenueLine: WebSocketClientHandler {
     private func sendUnsent(on feedLoop: FeedLoop) {
         guard let socket, let loop = feedLoop.loop else { return }
         while let text = unsent.first, loop.send(text: text, to: socket) != .refused {
-            tap.sent(text, connection: recorded, atNs: feedLoop.clock.nowNs)
+            tap.sent(text, connection: connection, atNs: feedLoop.clock.nowNs)
             unsent.removeFirst()
         }
     }
@@ -337,24 +279,20 @@ final class VenueLine: WebSocketClientHandler {
             return handle(Self.failure(result, rawSymbol))
         }
         let now = feedLoop.clock.nowNs
-        reply.body.withUnsafeBytes { tap.answered(url, body: $0, connection: recorded, atNs: now) }
-        var table = feedLoop.publisher.table
+        reply.body.withUnsafeBytes { tap.answered(url, body: $0, connection: connection, atNs: now) }
         var actions: [FeedAction] = []
         var isUsed = true
         do throws(FrameFault) {
             try reply.body.withUnsafeBytes { body in
                 Result { () throws(FrameFault) in
-                    try use(atNs: now) { feed, sink throws(FrameFault) in
-                        try feed.receiveSnapshot(
-                            body,
-                            rawSymbol: rawSymbol,
-                            connection: Self.connection,
-                            atNs: now,
-                            instruments: &table,
-                            actions: &actions,
-                            into: &sink
-                        )
-                    }
+                    try source.receiveSnapshot(
+                        body,
+                        rawSymbol: rawSymbol,
+                        line: number,
+                        atNs: now,
+                        actions: &actions,
+                        on: feedLoop
+                    )
                 }
             }.get()
         } catch {
@@ -362,7 +300,7 @@ final class VenueLine: WebSocketClientHandler {
             feedLoop.log.warning("venue-bad-snapshot", ["venue": .text(name), "problem": .text(error.description)])
         }
         // First what the answer led to: who asks again while it is asked for waits a while.
-        take(actions)
+        source.take(actions)
         handle(isUsed ? .fetched(rawSymbol: rawSymbol) : .fetchFailed(rawSymbol: rawSymbol))
     }
 

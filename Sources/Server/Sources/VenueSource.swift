@@ -4,25 +4,25 @@ import Transport
 
 /// A live venue: one connection, or two that bring the same, and a successor of each while it is renewed.
 ///
-/// Every line follows the books by itself; ``LineArbiter`` makes one stream of them.
+/// What the lines bring is read and joined into one stream by a ``JoinedFeed``, as in recordings of it.
 package final class VenueSource: MarketSource {
     package let name: String
     let configuration: VenueConfiguration
     let tap: RecordingTap
 
-    private let dialect: any VenueDialect
+    /// Bears the number of a line and one as its connection.
+    private var joined: JoinedFeed
     private let subscription: VenueSubscription
     private var problem: String?
     /// By their numbers.
     private var lines = [VenueLine?](repeating: nil, count: LineArbiter.linesMost)
     /// Which line each successor is to replace, by the successor's number.
     private var replaced: [Int: Int] = [:]
-    private var arbiter: LineArbiter
     private var gate: VenueGate
     private weak var feedLoop: FeedLoop?
-    private var takeovers: [(instrument: InstrumentID, line: Int)] = []
-    private var renewedUnits: [Instrument] = []
-    private var counted = LineArbiter.Counters()
+    private var counted = VenueFeed.Counters()
+    private var lineCounted = LineArbiter.Counters()
+    private var takeoversTold = 0
     private var openingsCounted = 0
     private var booksShown = [Int](repeating: 0, count: LineArbiter.linesMost)
     /// A successor that is not complete after this time leaves its place to another.
@@ -33,7 +33,7 @@ package final class VenueSource: MarketSource {
         guard let dialect = Venues.dialect(of: configuration.venue) else { return nil }
         self.configuration = configuration
         self.tap = tap
-        self.dialect = dialect
+        joined = VenueReading(configuration).joined(dialect)
         name = "venue \(configuration.venue)"
         let named = configuration.channels.compactMap(VenueChannel.init(rawValue:))
         let isDefault = named.isEmpty && configuration.ownChannels.isEmpty
@@ -42,7 +42,6 @@ package final class VenueSource: MarketSource {
             channels: isDefault ? [.trades, .quotes, .book] : named,
             ownChannels: configuration.ownChannels
         )
-        arbiter = LineArbiter(numbersAreShared: dialect.rules.numbersAreShared)
         var limits = VenueGate.Limits()
         limits.fetchEveryNs = dialect.rules.snapshotEveryNs
         gate = VenueGate(limits)
@@ -54,21 +53,15 @@ package final class VenueSource: MarketSource {
         return states.first { $0 == .live } ?? states.first ?? .connecting
     }
 
-    package var instruments: [InstrumentID] {
-        var seen: Set<InstrumentID> = []
-        return lines.flatMap { $0?.feed.instruments ?? [] }.filter { seen.insert($0).inserted }
-    }
-
-    package func book(of id: InstrumentID) -> OrderBook? {
-        arbiter.leader(of: id).flatMap { lines[$0]?.feed.book(of: id) }
-    }
+    package var instruments: [InstrumentID] { joined.instruments }
+    package func book(of id: InstrumentID) -> OrderBook? { joined.book(of: id) }
 
     package func start(on feedLoop: FeedLoop) {
         self.feedLoop = feedLoop
         if !configuration.instrumentsFile.isEmpty {
             problem = feedLoop.addInstruments(
                 listedIn: configuration.instrumentsFile,
-                of: dialect,
+                of: joined.dialect,
                 only: Set(configuration.symbols)
             )
             if let problem {
@@ -80,7 +73,7 @@ package final class VenueSource: MarketSource {
     }
 
     package func sweep(on feedLoop: FeedLoop) {
-        for line in lines { line?.sweep(on: feedLoop) }
+        for line in lines.indices where lines[line] != nil { watch(line, on: feedLoop) }
         renew(on: feedLoop)
         count(on: feedLoop)
     }
@@ -93,20 +86,11 @@ package final class VenueSource: MarketSource {
     /// - Returns: the line's number; nil when all are taken.
     private func startLine(on feedLoop: FeedLoop) -> Int? {
         guard let number = lines.firstIndex(where: { $0 == nil }) else { return nil }
-        var limits = VenueFeed.Limits()
-        limits.quietMostNs = Int64(configuration.quietMs) * 1_000_000
-        var feed = VenueFeed(dialect, limits: limits)
-        switch configuration.checksum {
-        case "off": feed.checksumRule = .ignore
-        case "count": feed.checksumRule = .count
-        case "resync": feed.checksumRule = .resync
-        default: break
-        }
-        var clientLimits = VenueClient.Limits()
-        clientLimits.silenceMostNs = Int64(configuration.silenceMs) * 1_000_000
-        clientLimits.lifeMostNs = Int64(configuration.connectionLifeSeconds) * 1_000_000_000
-        let client = VenueClient(dialect, subscription: subscription, limits: clientLimits)
-        let line = VenueLine(number, of: self, feed, client, on: feedLoop)
+        var limits = VenueClient.Limits()
+        limits.silenceMostNs = Int64(configuration.silenceMs) * 1_000_000
+        limits.lifeMostNs = Int64(configuration.connectionLifeSeconds) * 1_000_000_000
+        let client = VenueClient(joined.dialect, subscription: subscription, limits: limits)
+        let line = VenueLine(number, of: self, client, on: feedLoop)
         lines[number] = line
         line.start()
         return number
@@ -116,7 +100,8 @@ package final class VenueSource: MarketSource {
     private func end(_ number: Int) {
         guard let line = lines[number] else { return }
         line.stop()
-        arbiter.end(number)
+        if let feedLoop { tap.ended(connection: line.connection, atNs: feedLoop.clock.nowNs) }
+        joined.end(number)
         lines[number] = nil
         replaced[number] = nil
     }
@@ -128,11 +113,11 @@ package final class VenueSource: MarketSource {
             replaced[successor] = number
         }
         for (successor, old) in replaced {
-            guard let line = lines[successor], let oldLine = lines[old] else {
+            guard let line = lines[successor], lines[old] != nil else {
                 replaced[successor] = nil
                 continue
             }
-            if line.client.state == .live, isComplete(successor, like: oldLine) {
+            if line.client.state == .live, isComplete(successor, like: old) {
                 feedLoop.log.info("venue-renewed", ["venue": .text(name), "line": "\(successor + 1)"])
                 replaced[successor] = nil
                 end(old)
@@ -143,8 +128,8 @@ package final class VenueSource: MarketSource {
         }
     }
 
-    private func isComplete(_ line: Int, like old: VenueLine) -> Bool {
-        old.feed.instruments.allSatisfy { !arbiter.hasBook(old.number, of: $0) || arbiter.hasBook(line, of: $0) }
+    private func isComplete(_ line: Int, like old: Int) -> Bool {
+        joined.instruments(ofLine: old).allSatisfy { !joined.hasBook(old, of: $0) || joined.hasBook(line, of: $0) }
     }
 
     /// A line's connection is gone; with a successor under way it need not come back.
@@ -157,58 +142,98 @@ package final class VenueSource: MarketSource {
 
     func withGate(_ body: (inout VenueGate) -> Void) { body(&gate) }
 
-    // MARK: Events of lines
+    // MARK: What lines bring
 
-    /// Judges an event of a line and passes it on, or not.
-    func receive(_ event: MarketEvent, levels: Span<LevelChange>, from line: Int, on feedLoop: FeedLoop) {
-        var event = event
-        switch arbiter.judge(&event, from: line) {
-        case .pass: feedLoop.publisher.receive(event, levels: levels)
-        case .drop: break
-        case .takeOver(let other): takeovers.append((event.instrument, other))
-        }
+    /// Reads a frame that a line received; what the feed wants then is to be given to ``take(_:)``.
+    func receive(
+        _ message: UnsafeRawBufferPointer,
+        line: Int,
+        atNs now: Int64,
+        actions: inout [FeedAction],
+        on feedLoop: FeedLoop
+    ) throws(FrameFault) {
+        defer { tellOfTakeovers(on: feedLoop) }
+        var table = feedLoop.publisher.table
+        try joined.receive(
+            message,
+            line: line,
+            connection: Self.connection(ofLine: line),
+            atNs: now,
+            instruments: &table,
+            actions: &actions,
+            into: &feedLoop.publisher
+        )
     }
 
-    func learn(_ instrument: Instrument, on feedLoop: FeedLoop) {
-        if instrument.id.index < feedLoop.publisher.table.all.count {
-            let known = feedLoop.publisher.table[instrument.id]
-            if known.priceScale != instrument.priceScale || known.quantityScale != instrument.quantityScale {
-                renewedUnits.append(instrument)
-            }
-        }
-        feedLoop.publisher.learn(instrument)
+    /// Reads the answer to a line's request for a book; what the feed wants then is to be given to ``take(_:)``.
+    func receiveSnapshot(
+        _ body: UnsafeRawBufferPointer,
+        rawSymbol: String,
+        line: Int,
+        atNs now: Int64,
+        actions: inout [FeedAction],
+        on feedLoop: FeedLoop
+    ) throws(FrameFault) {
+        defer { tellOfTakeovers(on: feedLoop) }
+        var table = feedLoop.publisher.table
+        try joined.receiveSnapshot(
+            body,
+            rawSymbol: rawSymbol,
+            line: line,
+            connection: Self.connection(ofLine: line),
+            atNs: now,
+            instruments: &table,
+            actions: &actions,
+            into: &feedLoop.publisher
+        )
     }
 
-    /// Does what a line's work has left to do: books of lines that took over, units for the others.
-    ///
-    /// All bears the time of that work, so that a recording of the lines says the same.
-    func settle(after line: Int, atNs now: Int64) {
-        guard !takeovers.isEmpty || !renewedUnits.isEmpty, let feedLoop else { return }
-        let (instruments, moved) = (renewedUnits, takeovers)
-        (renewedUnits, takeovers) = ([], [])
-        for instrument in instruments {
-            for other in lines where other?.number != line { other?.adopt(instrument, atNs: now, on: feedLoop) }
-            // Clients have heard of new units, and need the book in them from whoever leads now; a single line has told it.
-            if let leader = arbiter.leader(of: instrument.id), lines.count(where: { $0 != nil }) > 1 {
-                lines[leader]?.restate(instrument.id, atNs: now, on: feedLoop)
-            }
-        }
-        for (instrument, leader) in moved {
-            feedLoop.log.info("venue-line-took-over", ["venue": .text(name), "line": "\(leader + 1)"])
-            lines[leader]?.restate(instrument, atNs: now, on: feedLoop)
-        }
+    /// Forgets the books of a line whose connection is gone.
+    func disconnected(_ line: Int, _ reason: MarketStatus.Reason, atNs now: Int64, on feedLoop: FeedLoop) {
+        let connection = Self.connection(ofLine: line)
+        joined.disconnected(connection, line: line, reason: reason, atNs: now, into: &feedLoop.publisher)
+        tellOfTakeovers(on: feedLoop)
+    }
+
+    /// Looks for books of a line that stay crossed or quiet.
+    private func watch(_ line: Int, on feedLoop: FeedLoop) {
+        let now = feedLoop.clock.nowNs
+        var actions: [FeedAction] = []
+        guard joined.advance(line: line, toNs: now, actions: &actions, into: &feedLoop.publisher) else { return }
+        tap.watched(connection: Self.connection(ofLine: line), atNs: now)
+        tellOfTakeovers(on: feedLoop)
+        take(actions)
+    }
+
+    /// Hands what the feed wants to the lines that it wants it of.
+    func take(_ actions: [FeedAction]) {
+        for action in actions { lines[Int(action.connection) - 1]?.take(action) }
+    }
+
+    /// What a line is called in recordings, and in what the feed wants.
+    static func connection(ofLine line: Int) -> UInt32 { UInt32(line) + 1 }
+
+    private func tellOfTakeovers(on feedLoop: FeedLoop) {
+        let count = joined.lineCounters.takeovers
+        guard count > takeoversTold, let line = joined.lastTakeover else { return }
+        feedLoop.log.info(
+            "venue-line-took-over",
+            ["venue": .text(name), "line": "\(line + 1)", "instruments": .count(count - takeoversTold)]
+        )
+        takeoversTold = count
     }
 
     // MARK: Figures
 
     private func count(on feedLoop: FeedLoop) {
-        for (number, line) in lines.enumerated() where line != nil || booksShown[number] > 0 {
-            booksShown[number] = line?.feed.instruments.count { arbiter.hasBook(number, of: $0) } ?? 0
+        for number in lines.indices where lines[number] != nil || booksShown[number] > 0 {
+            booksShown[number] = joined.instruments(ofLine: number).count { joined.hasBook(number, of: $0) }
             feedLoop.metrics.show(books: booksShown[number], ofLine: number, venue: configuration.venue)
         }
-        let now = arbiter.counters
+        let (now, lineNow) = (joined.counters, joined.lineCounters)
         feedLoop.metrics.count(now, since: counted, venue: configuration.venue)
-        counted = now
+        feedLoop.metrics.count(lineNow, since: lineCounted, venue: configuration.venue)
+        (counted, lineCounted) = (now, lineNow)
         feedLoop.metrics.count(breakerOpenings: gate.openings - openingsCounted, venue: configuration.venue)
         if gate.openings > openingsCounted {
             var values: KeyedLogValues = ["venue": .text(name)]
@@ -221,21 +246,4 @@ package final class VenueSource: MarketSource {
         }
         openingsCounted = gate.openings
     }
-}
-
-/// Where a line's feed sends its events.
-struct LineSink: MarketEventSink {
-    private let line: Int
-    private unowned let source: VenueSource
-    private unowned let feedLoop: FeedLoop
-
-    init(_ line: Int, _ source: VenueSource, _ feedLoop: FeedLoop) {
-        (self.line, self.source, self.feedLoop) = (line, source, feedLoop)
-    }
-
-    mutating func receive(_ event: MarketEvent, levels: Span<LevelChange>) {
-        source.receive(event, levels: levels, from: line, on: feedLoop)
-    }
-
-    mutating func learn(_ instrument: Instrument) { source.learn(instrument, on: feedLoop) }
 }

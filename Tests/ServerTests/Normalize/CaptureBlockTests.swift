@@ -161,7 +161,8 @@ struct RecordingMarkTests {
         "are read as they were written",
         arguments: [
             .file(source: "kraken", venue: "kraken", run: 17, number: 3), .open(url: "wss://a/b?c"),
-            .lost(reason: "gap"),
+            .lost(reason: "gap"), .ended, .watched,
+            .settings(RecordedSettings(fields: ["quietMs=5", "symbols=A,B=C"])),
             .gap(records: 9),
             .missed(messages: 7), .kept(message: "8=FIX.4.4\u{1}9=5\u{1}58=a\tb"),
         ] as [RecordingMark]
@@ -173,6 +174,15 @@ struct RecordingMarkTests {
         arguments: ["", "word", "gap", "gap\t0", "gap\tx", "file\ta\tb\t1", "file\ta\tb\t1\t0"]
     )
     func unknown(text: String) { #expect(mark(text) == nil) }
+
+    @Test("name settings in the same order, and let words be that are none")
+    func settings() throws {
+        var settings = RecordedSettings()
+        settings["quietMs"] = "5"
+        settings["checksum"] = "off"
+        #expect(RecordingMark.settings(settings).payload == "settings\tchecksum=off\tquietMs=5")
+        #expect(mark("settings\tquietMs=5\tword\tchecksum=off") == .settings(settings))
+    }
 
     @Test("say which file follows which")
     func follows() {

@@ -91,6 +91,35 @@ struct NormalizeTests {
         #expect(output.complaints == ["3 lines, 0 bad, 7 rows"])
     }
 
+    @Test("reads a recording with the settings that its file names, and looks at its timers where it was done live")
+    func settings() throws {
+        let first = [
+            "0\t0\tM\tfile\tcoinbase\tcoinbase\t1\t1", "0\t0\tM\tsettings\tquietMs=1", "1\t1\tC\twss://a",
+            "2\t1\tR\t\(Self.snapshot)", "1000002\t1\tM\twatched", "1000003\t1\tM\twatched", "2000003\t1\tM\twatched",
+            "2000004\t1\tM\tlost\tsilence", "2000004\t1\tM\tended",
+        ]
+        // Another run, which calls no book quiet.
+        let second = [
+            "3000000\t0\tM\tfile\tcoinbase\tcoinbase\t2\t1", "3000000\t1\tC\twss://a",
+            "3000001\t1\tR\t\(Self.snapshot)",
+            "9000000\t1\tM\twatched",
+        ]
+        let paths = try [first, second].map { try temporaryFile($0.joined(separator: "\n") + "\n") }
+        defer { for path in paths { try? FileManager.default.removeItem(atPath: path) } }
+        var options = NormalizeOptions(venue: "coinbase", files: paths)
+        options.emits = [.status]
+        let output = try run(options)
+        let told = output.rows.map { "\($0.line) \($0.state ?? "") \($0.reason ?? "")" }
+        #expect(
+            told == [
+                "4 connected started", "4 live none", "6 stale silence", "7 resyncing silence",
+                "8 disconnected silence",
+                "3 connected started", "3 live none",
+            ]
+        )
+        #expect(output.complaints == ["13 lines, 0 bad, 7 rows"])
+    }
+
     @Test("reports bad lines with file and number, goes on, and stops only when strict")
     func badLines() throws {
         let lines = [

@@ -132,6 +132,29 @@ struct RecordingWriterTests {
         #expect(disk.files.count == 1)
     }
 
+    @Test("says at the beginning of each file how its source reads, and which connections are open")
+    func settings() throws {
+        var limits = limits
+        limits.fileBytesMost = 1
+        let writer = try RecordingWriter(disk, limits, run: 1)
+        writer.addSource("kraken", venue: "kraken", settings: RecordedSettings(fields: ["quietMs=5"]))
+        writer.add(.connect, "wss://a", connection: 1, atNs: 0)
+        writer.add(.connect, "wss://b", connection: 2, atNs: 0)
+        writer.tick(atNs: secondNs)
+        writer.add(.mark, "ended", connection: 1, atNs: secondNs)
+        writer.tick(atNs: 2 * secondNs)
+        writer.add(.received, "{}", connection: 2, atNs: 2 * secondNs)
+        writer.finishAll(atNs: 3 * secondNs)
+        let heads = try lines(disk).map { $0.prefix(3).map { $0?.split(separator: "\t", maxSplits: 3).last ?? "" } }
+        #expect(
+            heads == [
+                ["file\tkraken\tkraken\t1\t1", "settings\tquietMs=5", "wss://a"],
+                ["file\tkraken\tkraken\t1\t2", "settings\tquietMs=5", "open\twss://b"],
+                ["file\tkraken\tkraken\t1\t3", "settings\tquietMs=5", "open\twss://b"],
+            ]
+        )
+    }
+
     @Test("has a series of files for each source")
     func series() throws {
         let writer = try writer(disk)
