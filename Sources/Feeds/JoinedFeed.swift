@@ -169,20 +169,29 @@ public struct JoinedFeed: Sendable {
         _ sink: inout Sink,
         _ body: (inout VenueFeed, inout [FeedAction], inout JudgingSink<Sink>) throws(Failure) -> Void
     ) throws(Failure) {
-        // Out of its place, because what it says changes the rest.
-        var feed = feeds[line].take() ?? makeFeed()
-        feed.passesQuotesWithoutSize = passesQuotesWithoutSize
+        if feeds[line] == nil { feeds[line] = makeFeed() }
+        feeds[line]?.passesQuotesWithoutSize = passesQuotesWithoutSize
         var leftovers = Leftovers()
-        defer {
-            feeds[line] = feed
-            if !leftovers.isEmpty { settle(leftovers, after: line, atNs: now, &actions, &sink) }
-        }
-        // By their places: as values they would be copied with the first event.
+        defer { if !leftovers.isEmpty { settle(leftovers, after: line, atNs: now, &actions, &sink) } }
+        try Self.use(&feeds[line], line, &join, &leftovers, &actions, &sink, body)
+    }
+
+    /// Each by its place: as values they would be copied with the first event.
+    private static func use<Sink: MarketEventSink, Failure: Error>(
+        _ feed: inout VenueFeed?,
+        _ line: Int,
+        _ join: inout Join,
+        _ leftovers: inout Leftovers,
+        _ actions: inout [FeedAction],
+        _ sink: inout Sink,
+        _ body: (inout VenueFeed, inout [FeedAction], inout JudgingSink<Sink>) throws(Failure) -> Void
+    ) throws(Failure) {
         try withUnsafeMutablePointer(to: &sink) { sink throws(Failure) in
             try withUnsafeMutablePointer(to: &join) { join throws(Failure) in
                 var judge = JudgingSink(line: line, join: join, sink: sink)
                 defer { leftovers = judge.leftovers }
-                try body(&feed, &actions, &judge)
+                // Made by the caller.
+                try body(&feed!, &actions, &judge)
             }
         }
     }
