@@ -187,6 +187,96 @@ void   markethub__v2__subscribe__free_unpacked
   assert(message->base.descriptor == &markethub__v2__subscribe__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   markethub__v2__position__init
+                     (Markethub__V2__Position         *message)
+{
+  static const Markethub__V2__Position init_value = MARKETHUB__V2__POSITION__INIT;
+  *message = init_value;
+}
+size_t markethub__v2__position__get_packed_size
+                     (const Markethub__V2__Position *message)
+{
+  assert(message->base.descriptor == &markethub__v2__position__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t markethub__v2__position__pack
+                     (const Markethub__V2__Position *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &markethub__v2__position__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t markethub__v2__position__pack_to_buffer
+                     (const Markethub__V2__Position *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &markethub__v2__position__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Markethub__V2__Position *
+       markethub__v2__position__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Markethub__V2__Position *)
+     protobuf_c_message_unpack (&markethub__v2__position__descriptor,
+                                allocator, len, data);
+}
+void   markethub__v2__position__free_unpacked
+                     (Markethub__V2__Position *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &markethub__v2__position__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   markethub__v2__resync__init
+                     (Markethub__V2__Resync         *message)
+{
+  static const Markethub__V2__Resync init_value = MARKETHUB__V2__RESYNC__INIT;
+  *message = init_value;
+}
+size_t markethub__v2__resync__get_packed_size
+                     (const Markethub__V2__Resync *message)
+{
+  assert(message->base.descriptor == &markethub__v2__resync__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t markethub__v2__resync__pack
+                     (const Markethub__V2__Resync *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &markethub__v2__resync__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t markethub__v2__resync__pack_to_buffer
+                     (const Markethub__V2__Resync *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &markethub__v2__resync__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Markethub__V2__Resync *
+       markethub__v2__resync__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Markethub__V2__Resync *)
+     protobuf_c_message_unpack (&markethub__v2__resync__descriptor,
+                                allocator, len, data);
+}
+void   markethub__v2__resync__free_unpacked
+                     (Markethub__V2__Resync *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &markethub__v2__resync__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   markethub__v2__unsubscribe__init
                      (Markethub__V2__Unsubscribe         *message)
 {
@@ -815,6 +905,96 @@ void   markethub__v2__symbol_result__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &markethub__v2__symbol_result__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   markethub__v2__recovery__init
+                     (Markethub__V2__Recovery         *message)
+{
+  static const Markethub__V2__Recovery init_value = MARKETHUB__V2__RECOVERY__INIT;
+  *message = init_value;
+}
+size_t markethub__v2__recovery__get_packed_size
+                     (const Markethub__V2__Recovery *message)
+{
+  assert(message->base.descriptor == &markethub__v2__recovery__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t markethub__v2__recovery__pack
+                     (const Markethub__V2__Recovery *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &markethub__v2__recovery__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t markethub__v2__recovery__pack_to_buffer
+                     (const Markethub__V2__Recovery *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &markethub__v2__recovery__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Markethub__V2__Recovery *
+       markethub__v2__recovery__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Markethub__V2__Recovery *)
+     protobuf_c_message_unpack (&markethub__v2__recovery__descriptor,
+                                allocator, len, data);
+}
+void   markethub__v2__recovery__free_unpacked
+                     (Markethub__V2__Recovery *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &markethub__v2__recovery__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   markethub__v2__resync_result__init
+                     (Markethub__V2__ResyncResult         *message)
+{
+  static const Markethub__V2__ResyncResult init_value = MARKETHUB__V2__RESYNC_RESULT__INIT;
+  *message = init_value;
+}
+size_t markethub__v2__resync_result__get_packed_size
+                     (const Markethub__V2__ResyncResult *message)
+{
+  assert(message->base.descriptor == &markethub__v2__resync_result__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t markethub__v2__resync_result__pack
+                     (const Markethub__V2__ResyncResult *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &markethub__v2__resync_result__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t markethub__v2__resync_result__pack_to_buffer
+                     (const Markethub__V2__ResyncResult *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &markethub__v2__resync_result__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Markethub__V2__ResyncResult *
+       markethub__v2__resync_result__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Markethub__V2__ResyncResult *)
+     protobuf_c_message_unpack (&markethub__v2__resync_result__descriptor,
+                                allocator, len, data);
+}
+void   markethub__v2__resync_result__free_unpacked
+                     (Markethub__V2__ResyncResult *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &markethub__v2__resync_result__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   markethub__v2__topic__init
@@ -1575,7 +1755,7 @@ const ProtobufCMessageDescriptor markethub__v2__client_frame__descriptor =
   (ProtobufCMessageInit) markethub__v2__client_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__command__field_descriptors[6] =
+static const ProtobufCFieldDescriptor markethub__v2__command__field_descriptors[7] =
 {
   {
     "id",
@@ -1649,12 +1829,25 @@ static const ProtobufCFieldDescriptor markethub__v2__command__field_descriptors[
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "resync",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Markethub__V2__Command, command_case),
+    offsetof(Markethub__V2__Command, resync),
+    &markethub__v2__resync__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned markethub__v2__command__field_indices_by_name[] = {
   1,   /* field[1] = connect */
   0,   /* field[0] = id */
   4,   /* field[4] = list */
   5,   /* field[5] = ping */
+  6,   /* field[6] = resync */
   2,   /* field[2] = subscribe */
   3,   /* field[3] = unsubscribe */
 };
@@ -1662,7 +1855,7 @@ static const ProtobufCIntRange markethub__v2__command__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 5, 2 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor markethub__v2__command__descriptor =
 {
@@ -1672,7 +1865,7 @@ const ProtobufCMessageDescriptor markethub__v2__command__descriptor =
   "Markethub__V2__Command",
   "markethub.v2",
   sizeof(Markethub__V2__Command),
-  6,
+  7,
   markethub__v2__command__field_descriptors,
   markethub__v2__command__field_indices_by_name,
   2,  markethub__v2__command__number_ranges,
@@ -1730,7 +1923,7 @@ const ProtobufCMessageDescriptor markethub__v2__connect__descriptor =
   (ProtobufCMessageInit) markethub__v2__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__subscribe__field_descriptors[8] =
+static const ProtobufCFieldDescriptor markethub__v2__subscribe__field_descriptors[9] =
 {
   {
     "channel",
@@ -1817,6 +2010,18 @@ static const ProtobufCFieldDescriptor markethub__v2__subscribe__field_descriptor
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "from",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Markethub__V2__Subscribe, n_from),
+    offsetof(Markethub__V2__Subscribe, from),
+    &markethub__v2__position__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "history",
     9,
     PROTOBUF_C_LABEL_NONE,
@@ -1834,16 +2039,16 @@ static const unsigned markethub__v2__subscribe__field_indices_by_name[] = {
   0,   /* field[0] = channel */
   4,   /* field[4] = delivery */
   2,   /* field[2] = depth */
+  7,   /* field[7] = from */
   3,   /* field[3] = group */
-  7,   /* field[7] = history */
+  8,   /* field[8] = history */
   5,   /* field[5] = interval_ms */
   1,   /* field[1] = symbols */
 };
-static const ProtobufCIntRange markethub__v2__subscribe__number_ranges[2 + 1] =
+static const ProtobufCIntRange markethub__v2__subscribe__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 9, 7 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor markethub__v2__subscribe__descriptor =
 {
@@ -1853,11 +2058,100 @@ const ProtobufCMessageDescriptor markethub__v2__subscribe__descriptor =
   "Markethub__V2__Subscribe",
   "markethub.v2",
   sizeof(Markethub__V2__Subscribe),
-  8,
+  9,
   markethub__v2__subscribe__field_descriptors,
   markethub__v2__subscribe__field_indices_by_name,
-  2,  markethub__v2__subscribe__number_ranges,
+  1,  markethub__v2__subscribe__number_ranges,
   (ProtobufCMessageInit) markethub__v2__subscribe__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor markethub__v2__position__field_descriptors[2] =
+{
+  {
+    "epoch",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Position, epoch),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sequence",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Position, sequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned markethub__v2__position__field_indices_by_name[] = {
+  0,   /* field[0] = epoch */
+  1,   /* field[1] = sequence */
+};
+static const ProtobufCIntRange markethub__v2__position__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor markethub__v2__position__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "markethub.v2.Position",
+  "Position",
+  "Markethub__V2__Position",
+  "markethub.v2",
+  sizeof(Markethub__V2__Position),
+  2,
+  markethub__v2__position__field_descriptors,
+  markethub__v2__position__field_indices_by_name,
+  1,  markethub__v2__position__number_ranges,
+  (ProtobufCMessageInit) markethub__v2__position__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor markethub__v2__resync__field_descriptors[1] =
+{
+  {
+    "topics",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Markethub__V2__Resync, n_topics),
+    offsetof(Markethub__V2__Resync, topics),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned markethub__v2__resync__field_indices_by_name[] = {
+  0,   /* field[0] = topics */
+};
+static const ProtobufCIntRange markethub__v2__resync__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor markethub__v2__resync__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "markethub.v2.Resync",
+  "Resync",
+  "Markethub__V2__Resync",
+  "markethub.v2",
+  sizeof(Markethub__V2__Resync),
+  1,
+  markethub__v2__resync__field_descriptors,
+  markethub__v2__resync__field_indices_by_name,
+  1,  markethub__v2__resync__number_ranges,
+  (ProtobufCMessageInit) markethub__v2__resync__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor markethub__v2__unsubscribe__field_descriptors[3] =
@@ -2192,7 +2486,7 @@ const ProtobufCMessageDescriptor markethub__v2__topic_sequence__descriptor =
   (ProtobufCMessageInit) markethub__v2__topic_sequence__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__reply__field_descriptors[8] =
+static const ProtobufCFieldDescriptor markethub__v2__reply__field_descriptors[9] =
 {
   {
     "id",
@@ -2279,6 +2573,18 @@ static const ProtobufCFieldDescriptor markethub__v2__reply__field_descriptors[8]
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "resync",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Markethub__V2__Reply, result_case),
+    offsetof(Markethub__V2__Reply, resync),
+    &markethub__v2__resync_result__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "timing",
     15,
     PROTOBUF_C_LABEL_NONE,
@@ -2297,15 +2603,16 @@ static const unsigned markethub__v2__reply__field_indices_by_name[] = {
   0,   /* field[0] = id */
   5,   /* field[5] = list */
   6,   /* field[6] = pong */
+  7,   /* field[7] = resync */
   3,   /* field[3] = subscribe */
-  7,   /* field[7] = timing */
+  8,   /* field[8] = timing */
   4,   /* field[4] = unsubscribe */
 };
 static const ProtobufCIntRange markethub__v2__reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 15, 7 },
-  { 0, 8 }
+  { 15, 8 },
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor markethub__v2__reply__descriptor =
 {
@@ -2315,7 +2622,7 @@ const ProtobufCMessageDescriptor markethub__v2__reply__descriptor =
   "Markethub__V2__Reply",
   "markethub.v2",
   sizeof(Markethub__V2__Reply),
-  8,
+  9,
   markethub__v2__reply__field_descriptors,
   markethub__v2__reply__field_indices_by_name,
   2,  markethub__v2__reply__number_ranges,
@@ -2797,7 +3104,7 @@ const ProtobufCMessageDescriptor markethub__v2__subscribe_result__descriptor =
   (ProtobufCMessageInit) markethub__v2__subscribe_result__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__symbol_result__field_descriptors[4] =
+static const ProtobufCFieldDescriptor markethub__v2__symbol_result__field_descriptors[5] =
 {
   {
     "symbol",
@@ -2847,17 +3154,30 @@ static const ProtobufCFieldDescriptor markethub__v2__symbol_result__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "recovery",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__SymbolResult, recovery),
+    &markethub__v2__recovery__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned markethub__v2__symbol_result__field_indices_by_name[] = {
   2,   /* field[2] = error */
   3,   /* field[3] = history */
+  4,   /* field[4] = recovery */
   0,   /* field[0] = symbol */
   1,   /* field[1] = topic */
 };
 static const ProtobufCIntRange markethub__v2__symbol_result__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor markethub__v2__symbol_result__descriptor =
 {
@@ -2867,11 +3187,126 @@ const ProtobufCMessageDescriptor markethub__v2__symbol_result__descriptor =
   "Markethub__V2__SymbolResult",
   "markethub.v2",
   sizeof(Markethub__V2__SymbolResult),
-  4,
+  5,
   markethub__v2__symbol_result__field_descriptors,
   markethub__v2__symbol_result__field_indices_by_name,
   1,  markethub__v2__symbol_result__number_ranges,
   (ProtobufCMessageInit) markethub__v2__symbol_result__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor markethub__v2__recovery__field_descriptors[4] =
+{
+  {
+    "recovered",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Recovery, recovered),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "failure",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Recovery, failure),
+    &markethub__v2__recovery_failure__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "missed_first",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Recovery, missed_first),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "missed_last",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Recovery, missed_last),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned markethub__v2__recovery__field_indices_by_name[] = {
+  1,   /* field[1] = failure */
+  2,   /* field[2] = missed_first */
+  3,   /* field[3] = missed_last */
+  0,   /* field[0] = recovered */
+};
+static const ProtobufCIntRange markethub__v2__recovery__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor markethub__v2__recovery__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "markethub.v2.Recovery",
+  "Recovery",
+  "Markethub__V2__Recovery",
+  "markethub.v2",
+  sizeof(Markethub__V2__Recovery),
+  4,
+  markethub__v2__recovery__field_descriptors,
+  markethub__v2__recovery__field_indices_by_name,
+  1,  markethub__v2__recovery__number_ranges,
+  (ProtobufCMessageInit) markethub__v2__recovery__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor markethub__v2__resync_result__field_descriptors[1] =
+{
+  {
+    "topics",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Markethub__V2__ResyncResult, n_topics),
+    offsetof(Markethub__V2__ResyncResult, topics),
+    &markethub__v2__topic_sequence__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned markethub__v2__resync_result__field_indices_by_name[] = {
+  0,   /* field[0] = topics */
+};
+static const ProtobufCIntRange markethub__v2__resync_result__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor markethub__v2__resync_result__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "markethub.v2.ResyncResult",
+  "ResyncResult",
+  "Markethub__V2__ResyncResult",
+  "markethub.v2",
+  sizeof(Markethub__V2__ResyncResult),
+  1,
+  markethub__v2__resync_result__field_descriptors,
+  markethub__v2__resync_result__field_indices_by_name,
+  1,  markethub__v2__resync_result__number_ranges,
+  (ProtobufCMessageInit) markethub__v2__resync_result__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor markethub__v2__topic__field_descriptors[10] =
@@ -4680,6 +5115,40 @@ const ProtobufCEnumDescriptor markethub__v2__candle_interval__descriptor =
   markethub__v2__candle_interval__enum_values_by_name,
   1,
   markethub__v2__candle_interval__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue markethub__v2__recovery_failure__enum_values_by_number[5] =
+{
+  { "RECOVERY_FAILURE_UNSPECIFIED", "MARKETHUB__V2__RECOVERY_FAILURE__RECOVERY_FAILURE_UNSPECIFIED", 0 },
+  { "RECOVERY_FAILURE_OTHER_EPOCH", "MARKETHUB__V2__RECOVERY_FAILURE__RECOVERY_FAILURE_OTHER_EPOCH", 1 },
+  { "RECOVERY_FAILURE_TOO_OLD", "MARKETHUB__V2__RECOVERY_FAILURE__RECOVERY_FAILURE_TOO_OLD", 2 },
+  { "RECOVERY_FAILURE_UNKNOWN_SEQUENCE", "MARKETHUB__V2__RECOVERY_FAILURE__RECOVERY_FAILURE_UNKNOWN_SEQUENCE", 3 },
+  { "RECOVERY_FAILURE_BEGAN_ANEW", "MARKETHUB__V2__RECOVERY_FAILURE__RECOVERY_FAILURE_BEGAN_ANEW", 4 },
+};
+static const ProtobufCIntRange markethub__v2__recovery_failure__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex markethub__v2__recovery_failure__enum_values_by_name[5] =
+{
+  { "RECOVERY_FAILURE_BEGAN_ANEW", 4 },
+  { "RECOVERY_FAILURE_OTHER_EPOCH", 1 },
+  { "RECOVERY_FAILURE_TOO_OLD", 2 },
+  { "RECOVERY_FAILURE_UNKNOWN_SEQUENCE", 3 },
+  { "RECOVERY_FAILURE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor markethub__v2__recovery_failure__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "markethub.v2.RecoveryFailure",
+  "RecoveryFailure",
+  "Markethub__V2__RecoveryFailure",
+  "markethub.v2",
+  5,
+  markethub__v2__recovery_failure__enum_values_by_number,
+  5,
+  markethub__v2__recovery_failure__enum_values_by_name,
+  1,
+  markethub__v2__recovery_failure__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue markethub__v2__instrument_kind__enum_values_by_number[6] =

@@ -8,6 +8,21 @@ package struct BookWindow: Sendable {
     package init() {}
 
     package var isEmpty: Bool { bids.isEmpty && asks.isEmpty }
+    package var levelCount: Int { bids.count + asks.count }
+
+    /// What is shown at a price, zero where nothing is.
+    ///
+    /// Costs O(log *n*).
+    package func quantity(_ side: Side, at price: Price) -> Quantity {
+        let levels = side == .bid ? bids : asks
+        var (low, high) = (0, levels.count)
+        while low < high {
+            let middle = (low + high) / 2
+            let isBetter = side == .bid ? levels[middle].price > price : levels[middle].price < price
+            if isBetter { low = middle + 1 } else { high = middle }
+        }
+        return low < levels.count && levels[low].price == price ? levels[low].quantity : .zero
+    }
 
     /// Shows the best `depth` levels a side (0 for all), gathered by `step` price units: bids down, asks up.
     ///

@@ -22,6 +22,12 @@ public struct Hub: Sendable {
         public var viewsMost: Int
         /// Book levels told to one session at a time that are nobody else's; the rest follows when those have been sent.
         public var stateLevelsMost: Int
+        /// Pushes that are kept for those who miss them, over all topics; 0 for none.
+        public var recentPushesMost: Int
+        /// How long a topic is kept when its last subscriber has left, so that it can come back and miss nothing.
+        public var lingerNs: Int64
+        /// Topics that are kept so at once; the oldest go.
+        public var lingeringMost: Int
 
         public init(
             subscriptionsMost: Int = 10_000,
@@ -29,7 +35,10 @@ public struct Hub: Sendable {
             topicsMost: Int = 200_000,
             wildcardsMost: Int = 100,
             viewsMost: Int = 32,
-            stateLevelsMost: Int = 20_000
+            stateLevelsMost: Int = 20_000,
+            recentPushesMost: Int = 32_768,
+            lingerNs: Int64 = 0,
+            lingeringMost: Int = 10_000
         ) {
             self.subscriptionsMost = subscriptionsMost
             self.symbolsPerRequestMost = symbolsPerRequestMost
@@ -37,6 +46,9 @@ public struct Hub: Sendable {
             self.wildcardsMost = wildcardsMost
             self.viewsMost = viewsMost
             self.stateLevelsMost = stateLevelsMost
+            self.recentPushesMost = recentPushesMost
+            self.lingerNs = lingerNs
+            self.lingeringMost = lingeringMost
         }
     }
 
@@ -92,6 +104,11 @@ public struct Hub: Sendable {
     /// Sessions that are blocked: while there are none, a topic's pushes go to all who listen without a look at each.
     var blockedCount = 0
     var spareWindow = BookWindow()
+    var recent: RecentPushes
+    /// Topics without subscribers, in the order in which they end; those that have some again are passed over.
+    var lingering: [(topic: TopicID, untilNs: Int64)] = []
+    /// The clock as of the last pass.
+    var nowNs: Int64 = 0
 
     /// Some pushes of the running pass that go to all who listen to a topic, or who is named with each.
     enum Deal: Sendable {
@@ -107,6 +124,7 @@ public struct Hub: Sendable {
     public init(settings: Settings = Settings(), epoch: UInt64) {
         self.settings = settings
         self.epoch = epoch
+        recent = RecentPushes(pushesMost: max(1, settings.recentPushesMost))
     }
 
     // MARK: Sessions
@@ -172,9 +190,9 @@ public struct Hub: Sendable {
     }
 
     /// The topics of a session that changed since it was last asked, each with its newest push, for a heartbeat.
-    public mutating func changedTopics(of id: SessionID) -> [(topic: TopicID, sequence: UInt64)] {
+    public mutating func changedTopics(of id: SessionID) -> [TopicSequence] {
         guard isOpen(id) else { return [] }
-        var changed: [(topic: TopicID, sequence: UInt64)] = []
+        var changed: [TopicSequence] = []
         for index in sessions[id.index].subscriptions.indices {
             let topic = sessions[id.index].subscriptions[index].topic
             let place = Int(sessions[id.index].subscriptions[index].place)
@@ -182,7 +200,7 @@ public struct Hub: Sendable {
             let sequence = topics[topic.index].last.sequence
             guard sequence != sessions[id.index].subscriptions[index].heartbeatSequence else { continue }
             sessions[id.index].subscriptions[index].heartbeatSequence = sequence
-            changed.append((topic, sequence))
+            changed.append(TopicSequence(topic: topic, sequence: sequence))
         }
         return changed
     }

@@ -38,7 +38,9 @@ extension Hub {
 
     private func isTopicConsistent(_ id: TopicID) -> Bool {
         let topic = topics[id.index]
-        return topic.id == id && !topic.subscribers.isEmpty
+        return topic.id == id && topic.subscribers.isEmpty == (topic.lingersUntilNs != nil)
+            && (topic.lingersUntilNs == nil
+                || lingering.contains { $0.topic == id && $0.untilNs == topic.lingersUntilNs })
             && topic.behindCount == topic.subscribers.count { $0.isBehind }
             && states[topic.key.instrument.index].topics(of: topic.key.view.channel)[topic.listPlace] == id
             && topic.subscribers.enumerated().allSatisfy { place, subscriber in
@@ -54,7 +56,6 @@ extension Hub {
         return zip(dirty.indices, dirty).allSatisfy { index, list in
             list.enumerated().allSatisfy { place, id in
                 topics[id.index].dirtyClass == index && topics[id.index].dirtyPlace == place
-                    && !topics[id.index].subscribers.isEmpty
             }
         }
             && topics.count { $0.isDirty } == listed.count

@@ -60,11 +60,7 @@ extension Hub {
     mutating func removeSubscription(at index: Int, of id: SessionID) {
         let subscription = sessions[id.index].subscriptions[index]
         let (topic, place) = (subscription.topic, Int(subscription.place))
-        if topics[topic.index].subscribers[place].isBehind {
-            sessions[id.index].behindCount -= 1
-            topics[topic.index].behindCount -= 1
-            missed[Missed(topic: topic, slot: id.slot)] = nil
-        }
+        endMissing(place, of: topic, slot: id.slot)
         let moved = topics[topic.index].subscribers[topics[topic.index].subscribers.count - 1]
         topics[topic.index].subscribers[place] = moved
         topics[topic.index].subscribers.removeLast()
@@ -80,10 +76,19 @@ extension Hub {
             topics[last.topic.index].subscribers[Int(last.place)].place = Int32(index)
             sessions[id.index].places[last.topic] = Int32(index)
         }
-        if topics[topic.index].subscribers.isEmpty { endTopic(topic) }
+        if topics[topic.index].subscribers.isEmpty { linger(topic) }
     }
 
-    private mutating func endTopic(_ id: TopicID) {
+    /// Forgets that a subscriber is behind, and what it missed.
+    mutating func endMissing(_ place: Int, of topic: TopicID, slot: UInt32) {
+        guard topics[topic.index].subscribers[place].isBehind else { return }
+        topics[topic.index].subscribers[place].seen = nil
+        sessions[Int(slot)].behindCount -= 1
+        topics[topic.index].behindCount -= 1
+        missed[Missed(topic: topic, slot: slot)] = nil
+    }
+
+    mutating func endTopic(_ id: TopicID) {
         let key = topics[id.index].key
         topicIDs[key] = nil
         let place = topics[id.index].listPlace

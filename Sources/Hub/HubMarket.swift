@@ -169,11 +169,7 @@ extension Hub: MarketEventSink {
     /// session that is behind stays so until there is a value in new units.
     private mutating func forgetOldUnits(of index: Int) {
         let instrument = InstrumentID(UInt32(index))
-        states[index].book.removeAll()
-        states[index].ticker = nil
-        states[index].trade = nil
-        states[index].candles = InlineArray(repeating: nil)
-        states[index].orders = nil
+        states[index].forgetOldUnits()
         for list in [states[index].tickers, states[index].trades, states[index].books, states[index].candleTopics] {
             for topic in list {
                 let view = topics[topic.index].key.view

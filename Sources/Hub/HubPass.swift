@@ -12,6 +12,7 @@ extension Hub {
     /// Costs O(changed topics + deliveries). `now` is any clock that does not go back; intervals are cut from its zero, so that
     /// all topics of one interval are due together and a client gets them in one message.
     public mutating func pass(atNs now: Int64, into pass: inout Pass) {
+        nowNs = now
         for index in dirty.indices where !dirty[index].isEmpty {
             let dueNs = classDueNs[index] ?? max(Self.dueNs(class: index, after: now), classFreeNs[index])
             guard dueNs <= now else {
@@ -191,6 +192,11 @@ extension Hub {
         case .orderSnapshot, .orderChange: pass.pushes[end - 1].checksum = orderChecksum(of: id)
         default: break
         }
+        remember(first..<end, of: id, in: pass)
+        guard !topics[id.index].subscribers.isEmpty else {
+            topics[id.index].aheadJoiners.removeAll()
+            return takeBack(first..<end, from: &pass)
+        }
         let isLossless = topics[id.index].isLossless
         if topics[id.index].key.view.channel == .candles, !isLossless {
             keepClosedCandles(first..<end, of: id, in: pass)
@@ -207,6 +213,18 @@ extension Hub {
             deals.append(.toSome(pairs: firstPair..<pairs.count))
         }
         if topics[id.index].behindCount == 0 { topics[id.index].closedCandles.removeAll() }
+    }
+
+    /// Takes pushes out of the pass that nobody hears of.
+    private func takeBack(_ pushes: Range<Int>, from pass: inout Pass) {
+        for push in pass.pushes[pushes] {
+            switch push.payload {
+            case .bookSnapshot, .bookDelta: pass.levels.removeLast(push.levels.count)
+            case .orderSnapshot: pass.orders.removeLast(push.levels.count)
+            default: break
+            }
+        }
+        pass.pushes.removeSubrange(pushes)
     }
 
     /// Gives pushes to those who can take them, and notes the others.
@@ -372,11 +390,16 @@ extension Hub {
         if isJoining { stamp.flags.insert(.snapshot) }
         switch (view.channel, view.delivery) {
         case (.book, _):
-            let start = Int32(pass.levels.count)
-            topics[index].window.levels(into: &pass.levels)
-            let levels = start..<Int32(pass.levels.count)
-            pass.pushes.append(push(.bookSnapshot, stamp, previous: previous, of: id, levels: levels))
-            pass.pushes[first].checksum = topics[index].window.checksum
+            // A joiner's begins with the whole.
+            guard let seen else {
+                let start = Int32(pass.levels.count)
+                topics[index].window.levels(into: &pass.levels)
+                let levels = start..<Int32(pass.levels.count)
+                pass.pushes.append(push(.bookSnapshot, stamp, previous: 0, of: id, levels: levels))
+                pass.pushes[first].checksum = topics[index].window.checksum
+                break
+            }
+            appendBook(since: seen, of: id, into: &pass)
         case (.trades, .every), (.trades, .conflate):
             let key = Missed(topic: id, slot: slot)
             guard seen != nil, let aggregate = missed.removeValue(forKey: key) else { break }
@@ -400,11 +423,11 @@ extension Hub {
 }
 
 extension TradeAggregate? {
-    fileprivate mutating func add(_ trade: Trade) {
+    mutating func add(_ trade: Trade) {
         if self == nil { self = TradeAggregate(trade) } else { self?.add(trade) }
     }
 
-    fileprivate mutating func add(_ more: TradeAggregate) {
+    mutating func add(_ more: TradeAggregate) {
         guard var sum = self else {
             self = more
             return

@@ -29,6 +29,7 @@ extension Hub {
         case .subscribe(let subscribe): return self.subscribe(subscribe, id, requestID, into: &pass)
         case .unsubscribe(let unsubscribe): return self.unsubscribe(unsubscribe, id)
         case .list(let list): return self.list(list)
+        case .resync(let resync): return self.resync(resync, id, into: &pass)
         case .ping(let clientNs): return .pong(clientNs: clientNs)
         }
     }
@@ -83,13 +84,15 @@ extension Hub {
         outcomes.reserveCapacity(request.symbols.count)
         var patterns: Set<String> = []
         var told: Set<InstrumentID> = []
-        for symbol in request.symbols {
+        for (index, symbol) in request.symbols.enumerated() {
             if symbol.utf8.contains(UInt8(ascii: "*")) {
                 guard patterns.insert(symbol).inserted else { continue }
                 subscribe(toWildcard: symbol, view, id, requestID, &told, &outcomes, into: &pass)
             } else if let instrument = table.id(named: symbol) {
-                let result = subscribe(to: instrument, view, id, as: symbol, isFromWildcard: false, into: &pass)
-                outcomes.append(SymbolOutcome(symbol: symbol, result: result))
+                let from = request.from.isEmpty || request.from[index].sequence == 0 ? nil : request.from[index]
+                outcomes.append(
+                    subscribe(to: instrument, view, id, as: symbol, isFromWildcard: false, from: from, into: &pass)
+                )
             } else {
                 outcomes.append(SymbolOutcome(symbol: symbol, result: .failure(Self.unknown(symbol))))
             }
@@ -129,6 +132,7 @@ extension Hub {
             fields.append(.init("candle_interval", "is for the candles channel only"))
         }
         if request.history > 0 { fields += Self.faults(ofHistory: request) }
+        if !request.from.isEmpty { fields += faults(ofPositions: request, for: id) }
         if delivery == .latest, request.intervalMs < 20 {
             fields.append(.init("interval_ms", "must be 20 or more under LATEST"))
         }
@@ -143,6 +147,17 @@ extension Hub {
             throw Refusal(.invalidField, text + ".", fields: fields)
         }
         return view
+    }
+
+    /// What is wrong with a wish to go on from positions.
+    private func faults(ofPositions request: SubscribeRequest, for id: SessionID) -> [Refusal.Field] {
+        guard request.from.count == request.symbols.count else {
+            return [.init("from", "must have one position for each of the \(request.symbols.count) symbols")]
+        }
+        let isOfWildcard = zip(request.from, request.symbols).contains { position, symbol in
+            position.sequence > 0 && symbol.utf8.contains(UInt8(ascii: "*"))
+        }
+        return isOfWildcard ? [.init("from", "is for symbols that are named, not for wildcards")] : []
     }
 
     /// What is wrong with a wish for past candles.
@@ -184,8 +199,7 @@ extension Hub {
         }
         for instrument in table.ids(matching: pattern) where fits(instrument, view) && told.insert(instrument).inserted
         {
-            let result = subscribe(to: instrument, view, id, as: pattern, isFromWildcard: true, into: &pass)
-            outcomes.append(SymbolOutcome(symbol: pattern, result: result))
+            outcomes.append(subscribe(to: instrument, view, id, as: pattern, isFromWildcard: true, into: &pass))
         }
     }
 
@@ -195,33 +209,60 @@ extension Hub {
         _ id: SessionID,
         as symbol: String,
         isFromWildcard: Bool,
+        from position: Position? = nil,
         into pass: inout Pass
-    ) -> Result<TopicDescription, Refusal> {
+    ) -> SymbolOutcome {
+        var recovery: Recovery?
+        let result = Result { () throws(Refusal) in
+            let (topic, isNew) = try listen(to: instrument, view, id, as: symbol, isFromWildcard: isFromWildcard)
+            guard isNew else { return describe(topic) }
+            let place = topics[topic.index].subscribers.count - 1
+            if let position {
+                let (pushes, outcome) = recover(topic, from: position, into: &pass)
+                recovery = outcome
+                for push in pushes { pass.order.append(Int32(push)) }
+            }
+            if recovery?.isRecovered != true { tellState(of: topic, id, place, into: &pass) }
+            return describe(topic)
+        }
+        return SymbolOutcome(symbol: symbol, result: result, recovery: recovery)
+    }
+
+    /// Lets a session listen to a view of an instrument, if it may.
+    ///
+    /// - Returns: the topic, and whether the session did not listen to it before; then it is the topic's last subscriber.
+    private mutating func listen(
+        to instrument: InstrumentID,
+        _ view: View,
+        _ id: SessionID,
+        as symbol: String,
+        isFromWildcard: Bool
+    ) throws(Refusal) -> (TopicID, isNew: Bool) {
         let key = Topic.Key(instrument: instrument, view: view, format: sessions[id.index].format)
         if let known = topicIDs[key], let place = sessions[id.index].places[known].map(Int.init) {
             if !isFromWildcard, sessions[id.index].subscriptions[place].isFromWildcard {
                 sessions[id.index].subscriptions[place].isFromWildcard = false
                 sessions[id.index].subscriptions[place].symbol = symbol
             }
-            return .success(describe(known))
+            return (known, false)
         }
         guard fits(instrument, view) else {
             let text = "The venue of \(table[instrument].qualifiedSymbol) tells no single orders; take its book."
-            return .failure(Refusal(.noSingleOrders, text))
+            throw Refusal(.noSingleOrders, text)
         }
         guard sessions[id.index].subscriptions.count < settings.subscriptionsMost else {
             let most = settings.subscriptionsMost
-            return .failure(Refusal(.tooManySubscriptions, "At most \(most) subscriptions a connection are allowed."))
+            throw Refusal(.tooManySubscriptions, "At most \(most) subscriptions a connection are allowed.")
         }
         guard viewCount(of: id, on: key) < settings.viewsMost else {
             let most = settings.viewsMost
             let text = "At most \(most) views of an instrument are allowed on a channel; end one of them first."
-            return .failure(Refusal(.tooManySubscriptions, text))
+            throw Refusal(.tooManySubscriptions, text)
         }
         guard let topic = topicIDs[key] ?? makeTopic(key) else {
-            let refusal = Refusal(.tooManyTopics, "The hub serves as many views as it may.", retryAfterMs: 10_000)
-            return .failure(refusal)
+            throw Refusal(.tooManyTopics, "The hub serves as many views as it may.", retryAfterMs: 10_000)
         }
+        topics[topic.index].lingersUntilNs = nil
         let place = Int32(sessions[id.index].subscriptions.count)
         sessions[id.index].places[topic] = place
         sessions[id.index].madeCount += 1
@@ -236,17 +277,21 @@ extension Hub {
             )
         )
         topics[topic.index].subscribers.append(Topic.Subscriber(slot: id.slot, place: place))
-        if mayWait(topic, of: id, in: pass) {
+        return (topic, true)
+    }
+
+    /// Appends the first state of a topic for one session alone, or puts it off.
+    mutating func tellState(of topic: TopicID, _ id: SessionID, _ place: Int, into pass: inout Pass) {
+        guard !mayWait(topic, of: id, in: pass) else {
             // Behind from the start: the state comes when there is room for it.
-            topics[topic.index].subscribers[topics[topic.index].subscribers.count - 1].joinLater()
+            topics[topic.index].subscribers[place].joinLater()
             topics[topic.index].behindCount += 1
             sessions[id.index].behindCount += 1
-        } else {
-            let pushes = appendState(of: topic, since: nil, slot: id.slot, into: &pass)
-            for push in pushes { pass.order.append(Int32(push)) }
-            noteJoiner(id.slot, of: topic)
+            return
         }
-        return .success(describe(topic))
+        let pushes = appendState(of: topic, since: nil, slot: id.slot, into: &pass)
+        for push in pushes { pass.order.append(Int32(push)) }
+        noteJoiner(id.slot, of: topic)
     }
 
     /// Whether the first state of a topic may come later than the answer that names it.
@@ -296,12 +341,14 @@ extension Hub {
     }
 
     private mutating func makeTopic(_ key: Topic.Key) -> TopicID? {
+        if topicIDs.count >= settings.topicsMost { endOldestLingering() }
         guard topicIDs.count < settings.topicsMost else { return nil }
         let id = freeTopics.popLast() ?? TopicID(UInt32(topics.count))
         let interval = View.intervalsMs.firstIndex(of: key.view.intervalMs) ?? 0
         var topic = Topic(key: key, id: id, intervalClass: interval)
         topic.step = step(of: key.view, key.instrument)
         let state = states[key.instrument.index]
+        topic.oldUnitsUntil = state.oldUnitsUntil(of: key.view)
         switch key.view.channel {
         case .ticker:
             topic.last = state.tickerStamp
@@ -341,10 +388,9 @@ extension Hub {
                 fitting[pattern] = fits
                 for instrument in fits where self.fits(instrument, view) {
                     let count = sessions[slot].subscriptions.count
-                    let result = subscribe(to: instrument, view, id, as: pattern, isFromWildcard: true, into: &pass)
+                    let outcome = subscribe(to: instrument, view, id, as: pattern, isFromWildcard: true, into: &pass)
                     // Another wildcard of the session was first.
-                    if case .success = result, sessions[slot].subscriptions.count == count { continue }
-                    let outcome = SymbolOutcome(symbol: pattern, result: result)
+                    if case .success = outcome.result, sessions[slot].subscriptions.count == count { continue }
                     joined.append(Joined(session: id, requestID: wildcard.requestID, outcome: outcome))
                 }
             }

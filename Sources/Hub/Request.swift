@@ -6,6 +6,7 @@ public enum Request: Hashable, Sendable {
     case subscribe(SubscribeRequest)
     case unsubscribe(UnsubscribeRequest)
     case list(ListRequest)
+    case resync(ResyncRequest)
     case ping(clientNs: UInt64)
 }
 
@@ -32,6 +33,8 @@ public struct SubscribeRequest: Hashable, Sendable {
     public var candleInterval: CandleInterval?
     /// How many past candles the answer is to have.
     public var history: UInt32
+    /// Where to go on, for each of ``symbols`` in their order; empty when everything is to begin with its state.
+    public var from: [Position]
 
     /// Past candles that one request is answered with, over all its symbols.
     public static let historyMost = 4_000
@@ -44,9 +47,11 @@ public struct SubscribeRequest: Hashable, Sendable {
         group: UInt64 = 0,
         intervalMs: UInt32 = 0,
         candleInterval: CandleInterval? = nil,
-        history: UInt32 = 0
+        history: UInt32 = 0,
+        from: [Position] = []
     ) {
         self.history = history
+        self.from = from
         self.channel = channel
         self.symbols = symbols
         self.delivery = delivery
@@ -71,6 +76,24 @@ public struct UnsubscribeRequest: Hashable, Sendable {
     }
 }
 
+/// Tells the present state of topics anew, to a client that lost track of them.
+public struct ResyncRequest: Hashable, Sendable {
+    public var topics: [TopicID]
+
+    public init(topics: [TopicID]) { self.topics = topics }
+}
+
+/// A topic and the number of its last push.
+public struct TopicSequence: Hashable, Sendable {
+    public var topic: TopicID
+    public var sequence: UInt64
+
+    public init(topic: TopicID, sequence: UInt64) {
+        self.topic = topic
+        self.sequence = sequence
+    }
+}
+
 public struct ListRequest: Hashable, Sendable {
     /// A name or wildcard; empty means all.
     public var pattern: String
@@ -92,6 +115,8 @@ public enum Answer: Hashable, Sendable {
     case unsubscribed([TopicID])
     case listed([Instrument], next: UInt32, tableVersion: UInt32)
     case pong(clientNs: UInt64)
+    /// The pushes go on behind these numbers, with the state first where the channel has one.
+    case resynced([TopicSequence])
     case refused(Refusal)
 }
 
@@ -117,11 +142,19 @@ public struct SymbolOutcome: Hashable, Sendable {
     public var result: Result<TopicDescription, Refusal>
     /// Nil unless past candles were asked for; the owner of the hub, who has them, puts them here.
     public var history: PastCandles?
+    /// Nil unless the request named a position, and the topic was not subscribed to already.
+    public var recovery: Recovery?
 
-    public init(symbol: String, result: Result<TopicDescription, Refusal>, history: PastCandles? = nil) {
+    public init(
+        symbol: String,
+        result: Result<TopicDescription, Refusal>,
+        history: PastCandles? = nil,
+        recovery: Recovery? = nil
+    ) {
         self.symbol = symbol
         self.result = result
         self.history = history
+        self.recovery = recovery
     }
 }
 

@@ -61,6 +61,10 @@ struct Topic: Sendable {
     var behindCount = 0
     /// The place in the instrument's list of topics.
     var listPlace = 0
+    /// The last push in ``RecentPushes``; 0 when none is there that makes sense in the present units.
+    var newestEntry: UInt64 = 0
+    /// Set while nobody listens.
+    var lingersUntilNs: Int64?
     /// The event that the last push ended with; the next push follows it.
     var last = Stamp()
     /// The whole value as of the last push, for those who join; nil when the channel has no such value yet.
@@ -160,6 +164,7 @@ struct Topic: Sendable {
     ///   - step: price units that one level of a book gathers from now on.
     mutating func forgetOldUnits(until last: UInt64, step: Int64) {
         oldUnitsUntil = last
+        newestEntry = 0
         value = nil
         aggregate = nil
         closedCandles = []
@@ -193,6 +198,8 @@ struct InstrumentState: Sendable {
     var ordersStamp = Topic.Stamp()
     /// A snapshot of single orders that is known already is coming in, and is passed over.
     var isPassingOverOrders = false
+    /// The numbers of the last events in units that are no more.
+    var oldUnits = OldUnits()
 
     /// Who is to be told, by what changed.
     var trades: [TopicID] = []
@@ -201,6 +208,40 @@ struct InstrumentState: Sendable {
     var candleTopics: [TopicID] = []
     var statuses: [TopicID] = []
     var orderTopics: [TopicID] = []
+
+    struct OldUnits: Sendable {
+        var trade: UInt64 = 0
+        var ticker: UInt64 = 0
+        var book: UInt64 = 0
+        var orders: UInt64 = 0
+        var candles = InlineArray<6, UInt64>(repeating: 0)
+    }
+
+    /// Forgets what is in units that are no more.
+    mutating func forgetOldUnits() {
+        oldUnits.trade = tradeStamp.sequence
+        oldUnits.ticker = tickerStamp.sequence
+        oldUnits.book = bookStamp.sequence
+        oldUnits.orders = ordersStamp.sequence
+        for place in candleStamps.indices { oldUnits.candles[place] = candleStamps[place].sequence }
+        book.removeAll()
+        ticker = nil
+        trade = nil
+        candles = InlineArray(repeating: nil)
+        orders = nil
+    }
+
+    /// The number of the last event in old units of the source that a view shows.
+    func oldUnitsUntil(of view: View) -> UInt64 {
+        switch view.channel {
+        case .trades, .marketData: oldUnits.trade
+        case .ticker: oldUnits.ticker
+        case .book: oldUnits.book
+        case .candles: oldUnits.candles[Int(view.candleInterval?.rawValue ?? 0)]
+        case .status: 0
+        case .orders: oldUnits.orders
+        }
+    }
 
     /// The number of the newest event of the source that a view shows.
     func lastSequence(of view: View) -> UInt64 {

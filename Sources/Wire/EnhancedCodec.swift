@@ -74,12 +74,14 @@ public enum EnhancedCodec {
                 return .success(try .unsubscribe(unsubscribe(command.unsubscribe.pointee, symbolsMost)))
             case MARKETHUB__V2__COMMAND__COMMAND_LIST:
                 return .success(try .list(list(command.list.pointee)))
+            case MARKETHUB__V2__COMMAND__COMMAND_RESYNC:
+                return .success(try .resync(resync(command.resync.pointee, symbolsMost)))
             case MARKETHUB__V2__COMMAND__COMMAND_PING:
                 return .success(.ping(clientNs: command.ping.pointee.client_ns))
             default:
                 throw Refusal(
                     .unknownCommand,
-                    "The command has no known kind; use connect, subscribe, unsubscribe, list or ping."
+                    "The command has no known kind; use connect, subscribe, unsubscribe, list, resync or ping."
                 )
             }
         } catch {
@@ -126,8 +128,29 @@ public enum EnhancedCodec {
             group: command.group,
             intervalMs: command.interval_ms,
             candleInterval: length == 0 ? nil : CandleInterval(rawValue: UInt8(length - 1)),
-            history: command.history
+            history: command.history,
+            from: try positions(command.from, command.n_from, most: symbolsMost)
         )
+    }
+
+    private static func positions(
+        _ positions: UnsafeMutablePointer<UnsafeMutablePointer<Markethub__V2__Position>?>?,
+        _ count: Int,
+        most: Int
+    ) throws(Refusal) -> [Position] {
+        guard count <= most else { throw RequestRules.tooManySymbols(count, most: most, field: "subscribe.from") }
+        return UnsafeBufferPointer(start: positions, count: count).map { position in
+            Position(epoch: position?.pointee.epoch ?? 0, sequence: position?.pointee.sequence ?? 0)
+        }
+    }
+
+    private static func resync(_ command: Markethub__V2__Resync, _ topicsMost: Int) throws(Refusal) -> ResyncRequest {
+        let topics = UnsafeBufferPointer(start: command.topics, count: command.n_topics)
+        guard topics.count <= topicsMost else {
+            throw RequestRules.tooManySymbols(topics.count, most: topicsMost, field: "resync.topics")
+        }
+        guard !topics.isEmpty else { throw RequestRules.invalid("resync.topics", "Name at least one topic.") }
+        return ResyncRequest(topics: topics.map { TopicID($0) })
     }
 
     private static func unsubscribe(

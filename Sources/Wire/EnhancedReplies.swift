@@ -104,6 +104,8 @@ extension EnhancedCodec {
                     out.field(2, next)
                     out.field(3, tableVersion)
                 }
+            case .resynced(let topics):
+                out.message(8) { out in for topic in topics { append(1, topic, to: &out) } }
             case .pong(let clientNs):
                 out.message(7) { out in
                     out.field(1, fixed64: clientNs)
@@ -121,14 +123,14 @@ extension EnhancedCodec {
     public static func append(sentNs: UInt64, to out: inout OutputBytes) { out.field(3, fixed64: sentNs) }
 
     /// Appends a heartbeat with the newest sequences of the topics that changed since the one before.
-    public static func appendHeartbeat(_ topics: [(topic: TopicID, sequence: UInt64)], to out: inout OutputBytes) {
-        out.message(4) { out in
-            for entry in topics {
-                out.message(1) { out in
-                    out.field(1, entry.topic.rawValue)
-                    out.field(2, varint: entry.sequence)
-                }
-            }
+    public static func appendHeartbeat(_ topics: [TopicSequence], to out: inout OutputBytes) {
+        out.message(4) { out in for topic in topics { append(1, topic, to: &out) } }
+    }
+
+    private static func append(_ field: UInt8, _ topic: TopicSequence, to out: inout OutputBytes) {
+        out.message(field) { out in
+            out.field(1, topic.topic.rawValue)
+            out.field(2, varint: topic.sequence)
         }
     }
 
@@ -161,6 +163,16 @@ extension EnhancedCodec {
                 if let past = outcome.history { append(4, past.inUnits(of: topic.instrument), to: &out) }
             case .failure(let refusal): append(3, refusal, requestID: server.requestID, to: &out)
             }
+            if let recovery = outcome.recovery { append(recovery, to: &out) }
+        }
+    }
+
+    private static func append(_ recovery: Recovery, to out: inout OutputBytes) {
+        out.message(5) { out in
+            out.field(1, recovery.isRecovered)
+            out.field(2, UInt32(recovery.failure?.rawValue ?? 0))
+            out.field(3, varint: recovery.missed?.lowerBound ?? 0)
+            out.field(4, varint: recovery.missed?.upperBound ?? 0)
         }
     }
 

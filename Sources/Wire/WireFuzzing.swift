@@ -22,6 +22,7 @@ package enum WireFuzzing {
         case .subscribe(let subscribe):
             symbols = subscribe.symbols
             precondition(!symbols.isEmpty, "a subscription to nothing")
+            precondition(subscribe.from.count <= symbolsMost, "more positions than allowed")
         case .unsubscribe(let unsubscribe):
             symbols = unsubscribe.symbols
             precondition(!symbols.isEmpty || !unsubscribe.topics.isEmpty, "an end of nothing")
@@ -31,6 +32,8 @@ package enum WireFuzzing {
             precondition(list.pattern.utf8.count <= symbolBytesMost, "too long a pattern")
         case .connect(let connect):
             precondition(connect.client.utf8.count <= EnhancedCodec.clientBytesMost, "too long a name")
+        case .resync(let resync):
+            precondition((1...symbolsMost).contains(resync.topics.count), "no topics, or more than allowed")
         case .ping:
             break
         }

@@ -16,6 +16,8 @@ struct Client {
         var book = OrderBook()
         var heard: [Heard] = []
         var hasHeard = false
+        /// It goes on from what the client had: no first state comes.
+        var isRecovered = false
     }
 
     let session: SessionID
@@ -39,6 +41,28 @@ struct Client {
         topics[description.id] = Topic(description: description, last: description.sequence)
     }
 
+    /// Notes the outcome of a wish to go on from what `known` says.
+    mutating func note(_ outcome: SymbolOutcome, goingOnFrom known: Topic) {
+        guard outcome.recovery?.isRecovered == true, case .success(let description) = outcome.result else {
+            return note(outcome)
+        }
+        topics[description.id] = Topic(
+            description: description,
+            last: known.last,
+            book: known.book,
+            hasHeard: true,
+            isRecovered: true
+        )
+    }
+
+    /// Notes that a topic's state is told anew.
+    mutating func note(_ resynced: TopicSequence) {
+        topics[resynced.topic]?.description.sequence = resynced.sequence
+        topics[resynced.topic]?.last = resynced.sequence
+        topics[resynced.topic]?.hasHeard = false
+        topics[resynced.topic]?.isRecovered = false
+    }
+
     mutating func forget() { for id in topics.keys { topics[id]?.heard = [] } }
 
     mutating func take(
@@ -60,7 +84,7 @@ struct Client {
                 continue
             }
             topics[push.topic] = nil
-            check(push, on: topic, isFirst: isFirst)
+            check(push, on: topic, isFirst: isFirst && !topic.isRecovered)
             check(push, levels, on: &topic, histories[push.instrument.index], table[push.instrument])
             if push.channel == .book {
                 if push.checksum == nil { unchecked.insert(push.topic) } else { unchecked.remove(push.topic) }
@@ -147,7 +171,10 @@ struct Client {
         if let checksum = push.checksum, checksum != topic.book.checksum { fault("another checksum: \(push)") }
         if case .bookSnapshot = push.payload, push.checksum == nil { fault("a snapshot without checksum: \(push)") }
         guard view.delivery == .every, push.previous > 0, push.skipped > 0, push.sequence > topic.last else { return }
-        let base = History.window(history.books[Int(push.previous)], view, tick: instrument.tick)
+        // Whoever joined behind a change of units was shown nothing.
+        let wasShown =
+            history.lastBooksInOldUnits.contains(Int(push.previous)) ? OrderBook() : history.books[Int(push.previous)]
+        let base = History.window(wasShown, view, tick: instrument.tick)
         for hidden in (push.previous + 1)..<push.sequence {
             let window = History.window(history.books[Int(hidden)], view, tick: instrument.tick)
             if window.bids != base.bids || window.asks != base.asks { fault("EVERY hid \(hidden)") }

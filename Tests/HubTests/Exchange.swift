@@ -142,6 +142,7 @@ struct Exchange {
         switch answer {
         case .subscribed(let outcomes): for outcome in outcomes { clients[client].note(outcome) }
         case .unsubscribed(let topics): for topic in topics { clients[client].topics[topic] = nil }
+        case .resynced(let topics): for topic in topics { clients[client].note(topic) }
         default: break
         }
         deliver(asFirstState: true)
@@ -176,6 +177,53 @@ struct Exchange {
     @discardableResult
     mutating func unsubscribe(_ client: Int, _ channel: Channel, _ symbols: String...) -> Answer {
         ask(.unsubscribe(UnsubscribeRequest(channel: channel, symbols: symbols)), of: client)
+    }
+
+    /// Loses a client's connection.
+    ///
+    /// - Returns: what it remembers.
+    mutating func leave(_ client: Int) -> [Client.Topic] {
+        let topics = clients[client].topics.values.sorted { $0.description.id.rawValue < $1.description.id.rawValue }
+        close(client)
+        return topics
+    }
+
+    /// Opens another session for a client that left, and lets it go on from what it remembers.
+    ///
+    /// - Returns: what became of each topic that had a push; nil where the hub says nothing of it.
+    @discardableResult
+    mutating func comeBack(_ client: Int, _ topics: [Client.Topic], epoch: UInt64 = 7) -> [Recovery?] {
+        var session = Client(session: floor.hub.open(.enhanced), format: .enhanced)
+        session.faults = clients[client].faults
+        clients[client] = session
+        var recoveries: [Recovery?] = []
+        for topic in topics {
+            let view = topic.description.view
+            // A book that was put off has not come: there is nothing to go on from.
+            let last = view.channel == .book && !topic.hasHeard ? 0 : topic.last
+            let request = SubscribeRequest(
+                channel: view.channel,
+                symbols: [topic.description.instrument.qualifiedSymbol],
+                delivery: view.delivery,
+                depth: view.depth,
+                group: UInt64(view.group),
+                intervalMs: view.intervalMs,
+                candleInterval: view.candleInterval,
+                from: [Position(epoch: epoch, sequence: last)]
+            )
+            requestCount += 1
+            let answer = floor.hub.handle(
+                .subscribe(request),
+                from: clients[client].session,
+                requestID: requestCount,
+                into: &pass
+            )
+            guard case .subscribed(let outcomes) = answer else { preconditionFailure("refused: \(answer)") }
+            clients[client].note(outcomes[0], goingOnFrom: topic)
+            deliver(asFirstState: true)
+            if last > 0 { recoveries.append(outcomes[0].recovery) }
+        }
+        return recoveries
     }
 
     mutating func block(_ client: Int) { floor.hub.setBlocked(true, clients[client].session) }

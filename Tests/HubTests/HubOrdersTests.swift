@@ -14,6 +14,9 @@ private struct OrderFloor {
         var pushes = 0
         var snapshots = 0
         var flags: EventFlags = []
+        /// What it had when its connection was lost.
+        var memory: (last: UInt64, orders: [RestingOrder])?
+        var recoveries = 0
     }
 
     var hub = Hub(epoch: 1)
@@ -124,11 +127,22 @@ private struct OrderFloor {
     }
 
     mutating func subscribe(_ listener: Int, _ symbol: String = "ABC-USD", intervalMs: UInt32 = 0) -> Answer {
-        let request = SubscribeRequest(channel: .orders, symbols: [symbol], intervalMs: intervalMs)
+        let memory = listeners[listener].memory
+        let request = SubscribeRequest(
+            channel: .orders,
+            symbols: [symbol],
+            intervalMs: intervalMs,
+            from: memory.map { [Position(epoch: 1, sequence: $0.last)] } ?? []
+        )
         let answer = hub.handle(.subscribe(request), from: listeners[listener].session, requestID: 1, into: &pass)
         if case .subscribed(let outcomes) = answer, case .success(let topic)? = outcomes.first?.result {
             listeners[listener].topic = topic.id
+            if let memory, outcomes[0].recovery?.isRecovered == true {
+                (listeners[listener].last, listeners[listener].orders) = memory
+                listeners[listener].recoveries += 1
+            }
         }
+        listeners[listener].memory = nil
         deliver()
         return answer
     }
@@ -137,14 +151,18 @@ private struct OrderFloor {
         let request = UnsubscribeRequest(channel: .orders, symbols: ["ABC-USD"])
         _ = hub.handle(.unsubscribe(request), from: listeners[listener].session, requestID: 1, into: &pass)
         deliver()
-        let session = listeners[listener].session
-        listeners[listener] = Listener(session: session)
+        let left = listeners[listener]
+        listeners[listener] = Listener(session: left.session)
+        listeners[listener].faults = left.faults
+        listeners[listener].recoveries = left.recoveries
+        if let orders = left.orders, left.last > 0 { listeners[listener].memory = (left.last, orders) }
     }
 
     mutating func run(afterMs: Int64 = 0) {
         nowNs += afterMs * 1_000_000
         hub.pass(atNs: nowNs, into: &pass)
         deliver()
+        hub.endLingering(atNs: nowNs)
         for index in listeners.indices where hub.isBehind(listeners[index].session) {
             hub.catchUp(listeners[index].session, into: &pass)
             deliver()
@@ -320,6 +338,31 @@ struct HubOrdersTests {
         #expect(floor.pass.orders == [order])
     }
 
+    @Test("goes on with the changes that were missed, unless all orders were told anew")
+    func comesBack() throws {
+        var floor = try OrderFloor()
+        floor.hub.settings.lingerNs = 1_000_000_000
+        floor.restate()
+        try floor.add(1, .bid, 100, 5)
+        let listener = floor.open()
+        _ = floor.subscribe(listener)
+        floor.run(afterMs: 1)
+        floor.unsubscribe(listener)
+        try floor.add(2, .bid, 100, 5)
+        try floor.add(3, .bid, 100, 5)
+        floor.run(afterMs: 1)
+        _ = floor.subscribe(listener)
+        #expect(floor.listeners[listener].recoveries == 1 && floor.listeners[listener].snapshots == 0)
+        #expect(floor.listeners[listener].orders?.map(\.id) == [1, 2, 3])
+        floor.unsubscribe(listener)
+        floor.restate()
+        floor.run(afterMs: 1)
+        _ = floor.subscribe(listener)
+        #expect(floor.listeners[listener].recoveries == 1)
+        #expect(floor.listeners[listener].snapshots == 1)
+        #expect(floor.listeners[listener].faults == [])
+    }
+
     @Test("flags what is given of an instrument that is being resynced")
     func flags() throws {
         var floor = try OrderFloor()
@@ -342,6 +385,7 @@ struct HubOrdersTests {
         var dice = Dice(seed: seed)
         var floor = try OrderFloor()
         floor.hub.settings.stateLevelsMost = 40
+        floor.hub.settings.lingerNs = 60_000_000
         floor.restate()
         var nextID: UInt64 = 1
         for _ in 0..<6 { _ = floor.open() }
@@ -391,6 +435,7 @@ struct HubOrdersTests {
         for listener in floor.listeners { floor.hub.setBlocked(false, listener.session) }
         floor.run(afterMs: 1_000)
         floor.run(afterMs: 1_000)
+        #expect(floor.listeners.contains { $0.recoveries > 0 })
         for listener in floor.listeners {
             #expect(listener.faults == [])
             guard listener.topic != nil else { continue }

@@ -27,13 +27,23 @@ private struct Simulation {
     var dice: Dice
     var open: [Int] = []
     var blocked: Set<Int> = []
+    /// Clients whose connection was lost, and what they remember.
+    var away: [(client: Int, topics: [Client.Topic])] = []
     var stepCount = 0
     var listedCount = 0
     var fault: String?
 
     init(seed: UInt64) {
         dice = Dice(seed: seed)
-        let settings = Hub.Settings(subscriptionsMost: 40, topicsMost: 100, wildcardsMost: 4, stateLevelsMost: 60)
+        let settings = Hub.Settings(
+            subscriptionsMost: 40,
+            topicsMost: 100,
+            wildcardsMost: 4,
+            stateLevelsMost: 60,
+            recentPushesMost: dice.pick([0, 8, 64, 1024]),
+            lingerNs: dice.pick([0, 50_000_000, 5_000_000_000]),
+            lingeringMost: dice.pick([2, 100])
+        )
         exchange = Exchange(settings: settings)
         for _ in 0...dice.below(4) { list() }
         for _ in 0...dice.below(4) { open.append(exchange.open(dice.chance(50) ? .enhanced : .legacy)) }
@@ -51,14 +61,16 @@ private struct Simulation {
         case ..<45: for _ in 0...dice.below(4) { marketEvent(on: dice.below(listedCount)) }
         case ..<60: exchange.run()
         case ..<68: exchange.nowNs += dice.between(0, dice.chance(10) ? 3_000_000_000 : 60_000_000)
-        case ..<80: if !open.isEmpty { subscribe(dice.pick(open)) }
+        case ..<78: if !open.isEmpty { subscribe(dice.pick(open)) }
+        case ..<80: comeOrGo()
         case ..<85: if !open.isEmpty { unsubscribe(dice.pick(open)) }
         case ..<89: if !open.isEmpty { block(dice.pick(open)) }
         case ..<94: if let client = blocked.sorted().first { free(client) }
         case ..<95: list()
         case ..<96: if open.count < 6 { open.append(exchange.open(dice.chance(50) ? .enhanced : .legacy)) }
         case ..<97: if open.count > 1 { close(dice.pick(open)) }
-        case ..<98: if !open.isEmpty { connect(dice.pick(open)) }
+        case ..<98: comeOrGo()
+        case ..<99: if !open.isEmpty { connect(dice.pick(open)) }
         default: if !open.isEmpty { heartbeat(dice.pick(open)) }
         }
         look()
@@ -164,9 +176,29 @@ private struct Simulation {
         blocked.remove(client)
     }
 
+    /// Lets a client lose its connection, or one that did go on; or tells one what it has anew.
+    private mutating func comeOrGo() {
+        exchange.floor.hub.endLingering(atNs: exchange.nowNs)
+        if dice.chance(50), let one = away.popLast() {
+            let recoveries = exchange.comeBack(one.client, one.topics)
+            if recoveries.contains(where: { $0 == nil }) { fault = "step \(stepCount): nothing is said of a recovery" }
+            open.append(one.client)
+        } else if open.count > 1, dice.chance(60) {
+            let client = dice.pick(open)
+            guard exchange.clients[client].format == .enhanced else { return }
+            open.removeAll { $0 == client }
+            blocked.remove(client)
+            away.append((client, exchange.leave(client)))
+        } else if !open.isEmpty {
+            let client = dice.pick(open)
+            let topics = exchange.clients[client].topics.keys.filter { _ in dice.chance(50) }
+            exchange.ask(.resync(ResyncRequest(topics: Array(topics))), of: client)
+        }
+    }
+
     private mutating func heartbeat(_ client: Int) {
-        for (topic, sequence) in exchange.floor.hub.changedTopics(of: exchange.clients[client].session)
-        where exchange.clients[client].topics[topic]?.last != sequence {
+        for changed in exchange.floor.hub.changedTopics(of: exchange.clients[client].session)
+        where exchange.clients[client].topics[changed.topic]?.last != changed.sequence {
             fault = "step \(stepCount): a heartbeat of what the client has not got"
         }
     }
@@ -181,6 +213,10 @@ private struct Simulation {
             exchange.status(.live, on: instrument)
             exchange.quote(dice.between(1, 50), 60, on: instrument)
         }
+        while let one = away.popLast() {
+            exchange.comeBack(one.client, one.topics)
+            open.append(one.client)
+        }
         for client in open { exchange.free(client) }
         exchange.run(afterMs: 60_000)
         look()
@@ -189,6 +225,7 @@ private struct Simulation {
             for topic in exchange.clients[client].topics.values { check(topic) }
         }
         for client in open { exchange.close(client) }
+        exchange.floor.hub.endLingering(atNs: exchange.nowNs + 5_000_000_000)
         if exchange.hub.topicCount > 0 || exchange.hub.sessionCount > 0 { fault = "something is left behind" }
         look()
     }

@@ -116,6 +116,42 @@ struct EnhancedRepliesTests {
         }
     }
 
+    @Test(
+        "to subscribe tells what became of a wish to go on",
+        arguments: [nil] + Recovery.Failure.allCases.map(Optional.some)
+    )
+    func recovery(failure: Recovery.Failure?) throws {
+        let view = View(channel: .trades, delivery: .every)
+        let topic = TopicDescription(id: TopicID(3), instrument: Samples.table.all[0], view: view, sequence: 9)
+        let recovery = Recovery(failure: failure, missed: failure == .tooOld ? 5...(1 << 40) : nil)
+        let outcomes = [
+            SymbolOutcome(symbol: "A", result: .success(topic)),
+            SymbolOutcome(symbol: "B", result: .success(topic), recovery: recovery),
+        ]
+        try withReply(.subscribed(outcomes)) { reply in
+            #expect(reply.subscribe.pointee.results[0]?.pointee.recovery == nil, "nothing was asked for")
+            let read = try #require(reply.subscribe.pointee.results[1]?.pointee.recovery?.pointee)
+            #expect(
+                (read.recovered != 0) == (failure == nil) && read.failure.rawValue == UInt32(failure?.rawValue ?? 0)
+            )
+            #expect(read.missed_first == (failure == .tooOld ? 5 : 0))
+            #expect(read.missed_last == (failure == .tooOld ? 1 << 40 : 0))
+        }
+    }
+
+    @Test("to resync tells where the topics go on", arguments: [1, 100])
+    func resynced(count: Int) throws {
+        let topics = (0..<count).map { TopicSequence(topic: TopicID(UInt32($0 * 1000)), sequence: UInt64($0) << 40) }
+        try withReply(.resynced(topics)) { reply in
+            try #require(reply.result_case == MARKETHUB__V2__REPLY__RESULT_RESYNC)
+            try #require(reply.resync.pointee.n_topics == count)
+            for index in 0..<count {
+                let read = try #require(reply.resync.pointee.topics[index]).pointee
+                #expect(TopicSequence(topic: TopicID(read.topic), sequence: read.sequence) == topics[index])
+            }
+        }
+    }
+
     @Test("that refuses tells the code, the reason and what would pass", arguments: Refusal.Code.allCases)
     func refused(code: Refusal.Code) throws {
         let refusal = Refusal(code, "Nö.", retryAfterMs: 250, fields: [.init("depth", "must be 10")])
@@ -171,7 +207,7 @@ struct EnhancedRepliesTests {
     @Test("is not needed for a heartbeat, which names what changed", arguments: [0, 1, 300])
     func heartbeat(count: Int) throws {
         var out = OutputBytes(capacity: 1)
-        let topics = (0..<count).map { (topic: TopicID(UInt32($0)), sequence: UInt64($0) << 30) }
+        let topics = (0..<count).map { TopicSequence(topic: TopicID(UInt32($0)), sequence: UInt64($0) << 30) }
         EnhancedCodec.appendHeartbeat(topics, to: &out)
         try withServerFrame(out.withBytes { Array($0) }) { frame in
             let beat = try #require(frame.heartbeat).pointee

@@ -107,7 +107,20 @@ private var answers: [(name: String, answer: Answer)] {
                 )
             ])
         ),
+        (
+            "subscribed-from",
+            .subscribed([
+                SymbolOutcome(symbol: "BTC-USD", result: .success(topic), recovery: Recovery()),
+                SymbolOutcome(
+                    symbol: "BTC-USD",
+                    result: .success(topic),
+                    recovery: Recovery(failure: .tooOld, missed: 900...999)
+                ),
+                SymbolOutcome(symbol: "BTC-USD", result: .success(topic), recovery: Recovery(failure: .otherEpoch)),
+            ])
+        ),
         ("unsubscribed", .unsubscribed([TopicID(7), TopicID(300)])),
+        ("resynced", .resynced([TopicSequence(topic: TopicID(7), sequence: 999)])),
         ("listed", .listed(Samples.table.all, next: 0, tableVersion: 3)),
         ("pong", .pong(clientNs: 1_767_323_044_000_000_000)),
         ("refused", .refused(invalid)),
@@ -168,6 +181,40 @@ private let clientCommands: [(name: String, request: Request, write: @Sendable (
                 out.field(1, 4)
                 out.element(2, "BTC-USD")
                 out.field(9, 1_000)
+            }
+        }
+    ),
+    (
+        "subscribe-from",
+        .subscribe(
+            SubscribeRequest(
+                channel: .trades,
+                symbols: ["BTC-USD", "ETH-USD"],
+                from: [Position(epoch: 1_767_323_045_000, sequence: 900), Position(epoch: 0, sequence: 0)]
+            )
+        ),
+        { out in
+            out.message(5) { out in
+                out.field(1, 2)
+                out.element(2, "BTC-USD")
+                out.element(2, "ETH-USD")
+                out.message(8) { out in
+                    out.field(1, varint: 1_767_323_045_000)
+                    out.field(2, varint: 900)
+                }
+                out.message(8) { _ in }
+            }
+        }
+    ),
+    (
+        "resync", .resync(ResyncRequest(topics: [TopicID(7), TopicID(300)])),
+        { out in
+            out.message(9) { out in
+                out.message(1) { out in
+                    out.append(7 as UInt8)
+                    out.append(0xAC as UInt8)
+                    out.append(0x02 as UInt8)
+                }
             }
         }
     ),
@@ -277,7 +324,10 @@ struct GoldenVectorsTests {
     func frames() throws {
         var out = OutputBytes()
         EnhancedCodec.append(sentNs: timing.doneNs, to: &out)
-        EnhancedCodec.appendHeartbeat([(TopicID(7), 1_000), (TopicID(300), 5)], to: &out)
+        let topics = [
+            TopicSequence(topic: TopicID(7), sequence: 1_000), TopicSequence(topic: TopicID(300), sequence: 5),
+        ]
+        EnhancedCodec.appendHeartbeat(topics, to: &out)
         try Vectors.check("server-heartbeat.bin", is: out.withBytes { Array($0) })
         out.removeAll()
         EnhancedCodec.append(reply: 3, .pong(clientNs: 1), timing: timing, server: serverFacts, to: &out)

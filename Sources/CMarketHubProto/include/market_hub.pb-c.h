@@ -19,6 +19,8 @@ typedef struct Markethub__V2__ClientFrame Markethub__V2__ClientFrame;
 typedef struct Markethub__V2__Command Markethub__V2__Command;
 typedef struct Markethub__V2__Connect Markethub__V2__Connect;
 typedef struct Markethub__V2__Subscribe Markethub__V2__Subscribe;
+typedef struct Markethub__V2__Position Markethub__V2__Position;
+typedef struct Markethub__V2__Resync Markethub__V2__Resync;
 typedef struct Markethub__V2__Unsubscribe Markethub__V2__Unsubscribe;
 typedef struct Markethub__V2__ListInstruments Markethub__V2__ListInstruments;
 typedef struct Markethub__V2__Ping Markethub__V2__Ping;
@@ -33,6 +35,8 @@ typedef struct Markethub__V2__ConnectResult Markethub__V2__ConnectResult;
 typedef struct Markethub__V2__Limits Markethub__V2__Limits;
 typedef struct Markethub__V2__SubscribeResult Markethub__V2__SubscribeResult;
 typedef struct Markethub__V2__SymbolResult Markethub__V2__SymbolResult;
+typedef struct Markethub__V2__Recovery Markethub__V2__Recovery;
+typedef struct Markethub__V2__ResyncResult Markethub__V2__ResyncResult;
 typedef struct Markethub__V2__Topic Markethub__V2__Topic;
 typedef struct Markethub__V2__UnsubscribeResult Markethub__V2__UnsubscribeResult;
 typedef struct Markethub__V2__ListResult Markethub__V2__ListResult;
@@ -95,6 +99,26 @@ typedef enum _Markethub__V2__CandleInterval {
   MARKETHUB__V2__CANDLE_INTERVAL__CANDLE_INTERVAL_1D = 6
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__CANDLE_INTERVAL)
 } Markethub__V2__CandleInterval;
+typedef enum _Markethub__V2__RecoveryFailure {
+  MARKETHUB__V2__RECOVERY_FAILURE__RECOVERY_FAILURE_UNSPECIFIED = 0,
+  /*
+   * Another run of the hub numbered those events.
+   */
+  MARKETHUB__V2__RECOVERY_FAILURE__RECOVERY_FAILURE_OTHER_EPOCH = 1,
+  /*
+   * What followed is not kept any more, or is more than one answer may hold.
+   */
+  MARKETHUB__V2__RECOVERY_FAILURE__RECOVERY_FAILURE_TOO_OLD = 2,
+  /*
+   * Nothing of this topic ended with that number. A hub with several I/O loops may have told it on another one.
+   */
+  MARKETHUB__V2__RECOVERY_FAILURE__RECOVERY_FAILURE_UNKNOWN_SEQUENCE = 3,
+  /*
+   * What is told by differences began anew since: the venue's book did, or the units changed.
+   */
+  MARKETHUB__V2__RECOVERY_FAILURE__RECOVERY_FAILURE_BEGAN_ANEW = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__RECOVERY_FAILURE)
+} Markethub__V2__RecoveryFailure;
 typedef enum _Markethub__V2__InstrumentKind {
   MARKETHUB__V2__INSTRUMENT_KIND__INSTRUMENT_KIND_UNSPECIFIED = 0,
   MARKETHUB__V2__INSTRUMENT_KIND__INSTRUMENT_KIND_SPOT = 1,
@@ -191,7 +215,8 @@ typedef enum {
   MARKETHUB__V2__COMMAND__COMMAND_SUBSCRIBE = 5,
   MARKETHUB__V2__COMMAND__COMMAND_UNSUBSCRIBE = 6,
   MARKETHUB__V2__COMMAND__COMMAND_LIST = 7,
-  MARKETHUB__V2__COMMAND__COMMAND_PING = 8
+  MARKETHUB__V2__COMMAND__COMMAND_PING = 8,
+  MARKETHUB__V2__COMMAND__COMMAND_RESYNC = 9
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__COMMAND__COMMAND__CASE)
 } Markethub__V2__Command__CommandCase;
 
@@ -211,10 +236,11 @@ struct  Markethub__V2__Command
     Markethub__V2__Subscribe *subscribe;
     Markethub__V2__Unsubscribe *unsubscribe;
     Markethub__V2__ListInstruments *list;
-    /*
-     * 9 resync, 10 to 19 orders, 20 resume
-     */
     Markethub__V2__Ping *ping;
+    /*
+     * 10 to 19 orders, 20 resume
+     */
+    Markethub__V2__Resync *resync;
   };
 };
 #define MARKETHUB__V2__COMMAND__INIT \
@@ -266,14 +292,53 @@ struct  Markethub__V2__Subscribe
    */
   Markethub__V2__CandleInterval candle_interval;
   /*
-   * 8 from (recovery)
+   * Where to go on after a lost connection: one for each of the symbols, in their order, or none. Not for wildcards.
+   */
+  size_t n_from;
+  Markethub__V2__Position **from;
+  /*
    * Candles only: so many past ones, at most 1,000, in the reply; in all symbols of a request at most 4,000. Not for wildcards.
    */
   uint32_t history;
 };
 #define MARKETHUB__V2__SUBSCRIBE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__subscribe__descriptor) \
-    , MARKETHUB__V2__CHANNEL__CHANNEL_UNSPECIFIED, 0,NULL, 0, 0, MARKETHUB__V2__DELIVERY__DELIVERY_UNSPECIFIED, 0, MARKETHUB__V2__CANDLE_INTERVAL__CANDLE_INTERVAL_UNSPECIFIED, 0 }
+    , MARKETHUB__V2__CHANNEL__CHANNEL_UNSPECIFIED, 0,NULL, 0, 0, MARKETHUB__V2__DELIVERY__DELIVERY_UNSPECIFIED, 0, MARKETHUB__V2__CANDLE_INTERVAL__CANDLE_INTERVAL_UNSPECIFIED, 0,NULL, 0 }
+
+
+/*
+ * A place in the unbroken line of a topic's pushes.
+ */
+struct  Markethub__V2__Position
+{
+  ProtobufCMessage base;
+  /*
+   * Of the connection that the pushes came on.
+   */
+  uint64_t epoch;
+  /*
+   * Of the last push of the topic that the client has; 0 for none. Where no state comes first, as of trades, that of the subscribe
+   * result is as good.
+   */
+  uint64_t sequence;
+};
+#define MARKETHUB__V2__POSITION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__position__descriptor) \
+    , 0, 0 }
+
+
+/*
+ * Tells the present state of topics anew, to a client that lost track of them.
+ */
+struct  Markethub__V2__Resync
+{
+  ProtobufCMessage base;
+  size_t n_topics;
+  uint32_t *topics;
+};
+#define MARKETHUB__V2__RESYNC__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__resync__descriptor) \
+    , 0,NULL }
 
 
 /*
@@ -386,7 +451,8 @@ typedef enum {
   MARKETHUB__V2__REPLY__RESULT_SUBSCRIBE = 4,
   MARKETHUB__V2__REPLY__RESULT_UNSUBSCRIBE = 5,
   MARKETHUB__V2__REPLY__RESULT_LIST = 6,
-  MARKETHUB__V2__REPLY__RESULT_PONG = 7
+  MARKETHUB__V2__REPLY__RESULT_PONG = 7,
+  MARKETHUB__V2__REPLY__RESULT_RESYNC = 8
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MARKETHUB__V2__REPLY__RESULT__CASE)
 } Markethub__V2__Reply__ResultCase;
 
@@ -403,6 +469,7 @@ struct  Markethub__V2__Reply
     Markethub__V2__UnsubscribeResult *unsubscribe;
     Markethub__V2__ListResult *list;
     Markethub__V2__Pong *pong;
+    Markethub__V2__ResyncResult *resync;
   };
 };
 #define MARKETHUB__V2__REPLY__INIT \
@@ -533,6 +600,10 @@ struct  Markethub__V2__SymbolResult
    */
   size_t n_history;
   Markethub__V2__Candle **history;
+  /*
+   * What became of Subscribe.from; absent where none was named, and where the topic was subscribed to already.
+   */
+  Markethub__V2__Recovery *recovery;
   Markethub__V2__SymbolResult__OutcomeCase outcome_case;
   union {
     Markethub__V2__Topic *topic;
@@ -541,7 +612,45 @@ struct  Markethub__V2__SymbolResult
 };
 #define MARKETHUB__V2__SYMBOL_RESULT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__symbol_result__descriptor) \
-    , (char *)protobuf_c_empty_string, 0,NULL, MARKETHUB__V2__SYMBOL_RESULT__OUTCOME__NOT_SET, {0} }
+    , (char *)protobuf_c_empty_string, 0,NULL, NULL, MARKETHUB__V2__SYMBOL_RESULT__OUTCOME__NOT_SET, {0} }
+
+
+/*
+ * Whether a client can go on from the position that it named.
+ */
+struct  Markethub__V2__Recovery
+{
+  ProtobufCMessage base;
+  /*
+   * Everything that was missed follows, as the delivery mode tells it: the first push has the position's sequence as `previous`.
+   * Otherwise the subscription begins as any other.
+   */
+  protobuf_c_boolean recovered;
+  Markethub__V2__RecoveryFailure failure;
+  /*
+   * The first and last event that the client will not hear of by themselves; 0 where nobody can tell.
+   */
+  uint64_t missed_first;
+  uint64_t missed_last;
+};
+#define MARKETHUB__V2__RECOVERY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__recovery__descriptor) \
+    , 0, MARKETHUB__V2__RECOVERY_FAILURE__RECOVERY_FAILURE_UNSPECIFIED, 0, 0 }
+
+
+/*
+ * The topics of a Resync that are subscribed to. Their pushes go on behind these sequences; those of a channel that has a state
+ * come first, as at the beginning of a subscription.
+ */
+struct  Markethub__V2__ResyncResult
+{
+  ProtobufCMessage base;
+  size_t n_topics;
+  Markethub__V2__TopicSequence **topics;
+};
+#define MARKETHUB__V2__RESYNC_RESULT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__resync_result__descriptor) \
+    , 0,NULL }
 
 
 /*
@@ -1007,6 +1116,44 @@ Markethub__V2__Subscribe *
 void   markethub__v2__subscribe__free_unpacked
                      (Markethub__V2__Subscribe *message,
                       ProtobufCAllocator *allocator);
+/* Markethub__V2__Position methods */
+void   markethub__v2__position__init
+                     (Markethub__V2__Position         *message);
+size_t markethub__v2__position__get_packed_size
+                     (const Markethub__V2__Position   *message);
+size_t markethub__v2__position__pack
+                     (const Markethub__V2__Position   *message,
+                      uint8_t             *out);
+size_t markethub__v2__position__pack_to_buffer
+                     (const Markethub__V2__Position   *message,
+                      ProtobufCBuffer     *buffer);
+Markethub__V2__Position *
+       markethub__v2__position__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   markethub__v2__position__free_unpacked
+                     (Markethub__V2__Position *message,
+                      ProtobufCAllocator *allocator);
+/* Markethub__V2__Resync methods */
+void   markethub__v2__resync__init
+                     (Markethub__V2__Resync         *message);
+size_t markethub__v2__resync__get_packed_size
+                     (const Markethub__V2__Resync   *message);
+size_t markethub__v2__resync__pack
+                     (const Markethub__V2__Resync   *message,
+                      uint8_t             *out);
+size_t markethub__v2__resync__pack_to_buffer
+                     (const Markethub__V2__Resync   *message,
+                      ProtobufCBuffer     *buffer);
+Markethub__V2__Resync *
+       markethub__v2__resync__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   markethub__v2__resync__free_unpacked
+                     (Markethub__V2__Resync *message,
+                      ProtobufCAllocator *allocator);
 /* Markethub__V2__Unsubscribe methods */
 void   markethub__v2__unsubscribe__init
                      (Markethub__V2__Unsubscribe         *message);
@@ -1272,6 +1419,44 @@ Markethub__V2__SymbolResult *
                       const uint8_t       *data);
 void   markethub__v2__symbol_result__free_unpacked
                      (Markethub__V2__SymbolResult *message,
+                      ProtobufCAllocator *allocator);
+/* Markethub__V2__Recovery methods */
+void   markethub__v2__recovery__init
+                     (Markethub__V2__Recovery         *message);
+size_t markethub__v2__recovery__get_packed_size
+                     (const Markethub__V2__Recovery   *message);
+size_t markethub__v2__recovery__pack
+                     (const Markethub__V2__Recovery   *message,
+                      uint8_t             *out);
+size_t markethub__v2__recovery__pack_to_buffer
+                     (const Markethub__V2__Recovery   *message,
+                      ProtobufCBuffer     *buffer);
+Markethub__V2__Recovery *
+       markethub__v2__recovery__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   markethub__v2__recovery__free_unpacked
+                     (Markethub__V2__Recovery *message,
+                      ProtobufCAllocator *allocator);
+/* Markethub__V2__ResyncResult methods */
+void   markethub__v2__resync_result__init
+                     (Markethub__V2__ResyncResult         *message);
+size_t markethub__v2__resync_result__get_packed_size
+                     (const Markethub__V2__ResyncResult   *message);
+size_t markethub__v2__resync_result__pack
+                     (const Markethub__V2__ResyncResult   *message,
+                      uint8_t             *out);
+size_t markethub__v2__resync_result__pack_to_buffer
+                     (const Markethub__V2__ResyncResult   *message,
+                      ProtobufCBuffer     *buffer);
+Markethub__V2__ResyncResult *
+       markethub__v2__resync_result__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   markethub__v2__resync_result__free_unpacked
+                     (Markethub__V2__ResyncResult *message,
                       ProtobufCAllocator *allocator);
 /* Markethub__V2__Topic methods */
 void   markethub__v2__topic__init
@@ -1591,6 +1776,12 @@ typedef void (*Markethub__V2__Connect_Closure)
 typedef void (*Markethub__V2__Subscribe_Closure)
                  (const Markethub__V2__Subscribe *message,
                   void *closure_data);
+typedef void (*Markethub__V2__Position_Closure)
+                 (const Markethub__V2__Position *message,
+                  void *closure_data);
+typedef void (*Markethub__V2__Resync_Closure)
+                 (const Markethub__V2__Resync *message,
+                  void *closure_data);
 typedef void (*Markethub__V2__Unsubscribe_Closure)
                  (const Markethub__V2__Unsubscribe *message,
                   void *closure_data);
@@ -1632,6 +1823,12 @@ typedef void (*Markethub__V2__SubscribeResult_Closure)
                   void *closure_data);
 typedef void (*Markethub__V2__SymbolResult_Closure)
                  (const Markethub__V2__SymbolResult *message,
+                  void *closure_data);
+typedef void (*Markethub__V2__Recovery_Closure)
+                 (const Markethub__V2__Recovery *message,
+                  void *closure_data);
+typedef void (*Markethub__V2__ResyncResult_Closure)
+                 (const Markethub__V2__ResyncResult *message,
                   void *closure_data);
 typedef void (*Markethub__V2__Topic_Closure)
                  (const Markethub__V2__Topic *message,
@@ -1690,6 +1887,7 @@ typedef void (*Markethub__V2__Status_Closure)
 extern const ProtobufCEnumDescriptor    markethub__v2__channel__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__delivery__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__candle_interval__descriptor;
+extern const ProtobufCEnumDescriptor    markethub__v2__recovery_failure__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__instrument_kind__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__option_right__descriptor;
 extern const ProtobufCEnumDescriptor    markethub__v2__aggressor__descriptor;
@@ -1701,6 +1899,8 @@ extern const ProtobufCMessageDescriptor markethub__v2__client_frame__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__command__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__connect__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__subscribe__descriptor;
+extern const ProtobufCMessageDescriptor markethub__v2__position__descriptor;
+extern const ProtobufCMessageDescriptor markethub__v2__resync__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__unsubscribe__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__list_instruments__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__ping__descriptor;
@@ -1715,6 +1915,8 @@ extern const ProtobufCMessageDescriptor markethub__v2__connect_result__descripto
 extern const ProtobufCMessageDescriptor markethub__v2__limits__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__subscribe_result__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__symbol_result__descriptor;
+extern const ProtobufCMessageDescriptor markethub__v2__recovery__descriptor;
+extern const ProtobufCMessageDescriptor markethub__v2__resync_result__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__topic__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__unsubscribe_result__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__list_result__descriptor;

@@ -258,6 +258,8 @@ package struct HubConfiguration: ConfigurationSection {
     package var heartbeatMs = 15_000
     package var pingMs = 20_000
     package var silenceMs = 60_000
+    package var recentPushesMost = 32_768
+    package var topicLingerMs = 30_000
 
     package init() {}
 
@@ -303,6 +305,16 @@ package struct HubConfiguration: ConfigurationSection {
             .integer(200...3_600_000),
             "A connection from which nothing came for this long, no pong either, is closed with 3012."
         ).reloadable,
+        ConfigurationKey(
+            "recentPushesMost",
+            .integer(0...100_000_000),
+            "Pushes that an I/O loop keeps for clients who missed them, over all topics; some 300 bytes each. 0: none."
+        ),
+        ConfigurationKey(
+            "topicLingerMs",
+            .integer(0...3_600_000),
+            "How long what nobody listens to any more is followed on, so that who comes back misses nothing. 0: not at all."
+        ),
     ]
 
     package func validate() -> [ConfigurationComplaint] {

@@ -124,6 +124,12 @@ extension MetricFamily {
         "Pushes left out for clients that were behind, and merged into what they got later.",
         labels: ["channel"]
     )
+    package static let recoveries = MetricFamily(
+        "market_hub_recoveries_total",
+        .counter,
+        "Subscriptions that asked to go on from a position, by what became of that.",
+        labels: ["result"]
+    )
     package static let passDuration = MetricFamily(
         "market_hub_pass_duration_seconds",
         .histogram,
@@ -366,7 +372,7 @@ extension MetricFamily {
     package static let all: [MetricFamily] = [
         connectionsOpen, connectionsOpened, connectionsRefused, connectionsClosed, clientsBlocked, messagesReceived,
         messagesSent, bytesReceived, bytesSent, badFrames, requests, requestsFailed, subscriptions,
-        pushes, deliveries, conflations, passDuration,
+        pushes, deliveries, conflations, recoveries, passDuration,
         feedEvents, feedBadLines, feedGaps, feedResyncs, feedReconnects, feedLag,
         feedLineEvents, feedLineBooks, feedTakeovers, feedBreakerOpenings, feedChecksums, feedRepeats,
         feedMissedTrades, feedStaleBooks,

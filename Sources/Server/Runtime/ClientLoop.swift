@@ -337,6 +337,7 @@ package final class ClientLoop: IOLoopHandler {
         let phases = sweepPhases
         sweepPhase = (sweepPhase + 1) % phases
         let now = HubClock.monotonicNs
+        hub.endLingering(atNs: now)
         for slot in stride(from: sweepPhase, to: clients.count, by: phases) { lookAfter(slot, now, on: loop) }
     }
 

@@ -58,6 +58,9 @@ extension ClientLoop {
         pass.removeAll()
         let before = hub.subscriptionCount(of: client.session)
         let answer = withHistory(hub.handle(request, from: client.session, requestID: id, into: &pass), to: request)
+        if case .subscribed(let outcomes) = answer {
+            for case let recovery? in outcomes.lazy.map(\.recovery) { metrics.count(recovery) }
+        }
         let added = hub.subscriptionCount(of: client.session) - before
         if added != 0 { metrics.block.add(added, to: metrics[client.format].subscriptions) }
         metrics.count(request: request, client.format)
@@ -92,7 +95,7 @@ extension ClientLoop {
                 requestID = note(refusal, slot)
                 break
             }
-        case .connected, .unsubscribed, .listed, .pong: break
+        case .connected, .unsubscribed, .listed, .pong, .resynced: break
         }
         return ServerFacts(
             version: marketHubVersion,
@@ -170,7 +173,7 @@ extension ClientLoop {
             sendFrame(.text, to: slot, on: loop) { out, _ in
                 LegacyCodec.append(instruments: instruments, next: next, to: &out)
             }
-        case .connected, .pong: break
+        case .connected, .pong, .resynced: break
         }
     }
 

@@ -66,6 +66,8 @@ package final class LoopMetrics {
         block.add(to: registry.counter(.requests, self[format].name, request.kind))
     }
 
+    func count(_ recovery: Recovery) { block.add(to: registry.counter(.recoveries, recovery.word)) }
+
     func count(refusal: Refusal, _ format: Format) {
         block.add(to: registry.counter(.requestsFailed, self[format].name, refusal.code.reason))
     }
@@ -97,7 +99,21 @@ extension Request {
         case .subscribe: "subscribe"
         case .unsubscribe: "unsubscribe"
         case .list: "list"
+        case .resync: "resync"
         case .ping: "ping"
+        }
+    }
+}
+
+extension Recovery {
+    /// As metrics name it.
+    fileprivate var word: String {
+        switch failure {
+        case nil: "recovered"
+        case .otherEpoch?: "other_epoch"
+        case .tooOld?: "too_old"
+        case .unknownSequence?: "unknown_sequence"
+        case .beganAnew?: "began_anew"
         }
     }
 }

@@ -165,7 +165,9 @@ final class MarketHubServer {
         )
         let hubSettings = Hub.Settings(
             subscriptionsMost: configuration.hub.subscriptionsMost,
-            symbolsPerRequestMost: configuration.hub.symbolsPerRequestMost
+            symbolsPerRequestMost: configuration.hub.symbolsPerRequestMost,
+            recentPushesMost: configuration.hub.recentPushesMost,
+            lingerNs: Int64(configuration.hub.topicLingerMs) * 1_000_000
         )
         let heartbeat = health.watch(thread: "io\(index)", atNs: HubClock.monotonicNs)
         return ClientLoop(

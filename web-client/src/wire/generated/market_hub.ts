@@ -34,6 +34,18 @@ export enum CandleInterval {
     _1D = 6,
 }
 
+export enum RecoveryFailure {
+    UNSPECIFIED = 0,
+    /** Another run of the hub numbered those events. */
+    OTHER_EPOCH = 1,
+    /** What followed is not kept any more, or is more than one answer may hold. */
+    TOO_OLD = 2,
+    /** Nothing of this topic ended with that number. A hub with several I/O loops may have told it on another one. */
+    UNKNOWN_SEQUENCE = 3,
+    /** What is told by differences began anew since: the venue's book did, or the units changed. */
+    BEGAN_ANEW = 4,
+}
+
 export enum InstrumentKind {
     UNSPECIFIED = 0,
     SPOT = 1,
@@ -148,6 +160,7 @@ export interface Command {
     unsubscribe: Unsubscribe | undefined;
     list: ListInstruments | undefined;
     ping: Ping | undefined;
+    resync: Resync | undefined;
 }
 
 export function newCommand(fields: Partial<Command> = {}): Command {
@@ -158,6 +171,7 @@ export function newCommand(fields: Partial<Command> = {}): Command {
         unsubscribe: undefined,
         list: undefined,
         ping: undefined,
+        resync: undefined,
         ...fields,
     };
 }
@@ -171,6 +185,7 @@ export function readCommand(reader: Reader, end: number): Command {
         unsubscribe: undefined,
         list: undefined,
         ping: undefined,
+        resync: undefined,
     };
     while (reader.position < end) {
         const tag = reader.tag();
@@ -180,23 +195,27 @@ export function readCommand(reader: Reader, end: number): Command {
                 break;
             case 18:
                 message.connect = readConnect(reader, reader.message(end));
-                message.subscribe = message.unsubscribe = message.list = message.ping = undefined;
+                message.subscribe = message.unsubscribe = message.list = message.ping = message.resync = undefined;
                 break;
             case 42:
                 message.subscribe = readSubscribe(reader, reader.message(end));
-                message.connect = message.unsubscribe = message.list = message.ping = undefined;
+                message.connect = message.unsubscribe = message.list = message.ping = message.resync = undefined;
                 break;
             case 50:
                 message.unsubscribe = readUnsubscribe(reader, reader.message(end));
-                message.connect = message.subscribe = message.list = message.ping = undefined;
+                message.connect = message.subscribe = message.list = message.ping = message.resync = undefined;
                 break;
             case 58:
                 message.list = readListInstruments(reader, reader.message(end));
-                message.connect = message.subscribe = message.unsubscribe = message.ping = undefined;
+                message.connect = message.subscribe = message.unsubscribe = message.ping = message.resync = undefined;
                 break;
             case 66:
                 message.ping = readPing(reader, reader.message(end));
-                message.connect = message.subscribe = message.unsubscribe = message.list = undefined;
+                message.connect = message.subscribe = message.unsubscribe = message.list = message.resync = undefined;
+                break;
+            case 74:
+                message.resync = readResync(reader, reader.message(end));
+                message.connect = message.subscribe = message.unsubscribe = message.list = message.ping = undefined;
                 break;
             default:
                 reader.skip(tag);
@@ -239,6 +258,12 @@ export function writeCommand(writer: Writer, message: Command): void {
         writer.tag(66);
         const start = writer.begin();
         writePing(writer, message.ping);
+        writer.end(start);
+    }
+    if (message.resync !== undefined) {
+        writer.tag(74);
+        const start = writer.begin();
+        writeResync(writer, message.resync);
         writer.end(start);
     }
 }
@@ -305,10 +330,9 @@ export interface Subscribe {
     intervalMs: number;
     /** Candles only; 1m when absent. */
     candleInterval: CandleInterval;
-    /**
-     * 8 from (recovery)
-     * Candles only: so many past ones, at most 1,000, in the reply; in all symbols of a request at most 4,000. Not for wildcards.
-     */
+    /** Where to go on after a lost connection: one for each of the symbols, in their order, or none. Not for wildcards. */
+    from: Position[];
+    /** Candles only: so many past ones, at most 1,000, in the reply; in all symbols of a request at most 4,000. Not for wildcards. */
     history: number;
 }
 
@@ -321,6 +345,7 @@ export function newSubscribe(fields: Partial<Subscribe> = {}): Subscribe {
         delivery: 0,
         intervalMs: 0,
         candleInterval: 0,
+        from: [],
         history: 0,
         ...fields,
     };
@@ -336,6 +361,7 @@ export function readSubscribe(reader: Reader, end: number): Subscribe {
         delivery: 0,
         intervalMs: 0,
         candleInterval: 0,
+        from: [],
         history: 0,
     };
     while (reader.position < end) {
@@ -361,6 +387,9 @@ export function readSubscribe(reader: Reader, end: number): Subscribe {
                 break;
             case 56:
                 message.candleInterval = reader.int32();
+                break;
+            case 66:
+                message.from.push(readPosition(reader, reader.message(end)));
                 break;
             case 72:
                 message.history = reader.uint32();
@@ -402,9 +431,114 @@ export function writeSubscribe(writer: Writer, message: Subscribe): void {
         writer.tag(56);
         writer.int32(message.candleInterval);
     }
+    for (const value of message.from) {
+        writer.tag(66);
+        const start = writer.begin();
+        writePosition(writer, value);
+        writer.end(start);
+    }
     if (message.history !== 0) {
         writer.tag(72);
         writer.uint32(message.history);
+    }
+}
+
+/** A place in the unbroken line of a topic's pushes. */
+export interface Position {
+    /** Of the connection that the pushes came on. */
+    epoch: number;
+    /**
+     * Of the last push of the topic that the client has; 0 for none. Where no state comes first, as of trades, that of the subscribe
+     * result is as good.
+     */
+    sequence: number;
+}
+
+export function newPosition(fields: Partial<Position> = {}): Position {
+    return {
+        epoch: 0,
+        sequence: 0,
+        ...fields,
+    };
+}
+
+/** Reads up to `end`, which must lie within the reader's bytes. Throws {@link WireError}. */
+export function readPosition(reader: Reader, end: number): Position {
+    const message: Position = {
+        epoch: 0,
+        sequence: 0,
+    };
+    while (reader.position < end) {
+        const tag = reader.tag();
+        switch (tag) {
+            case 8:
+                message.epoch = reader.uint64();
+                break;
+            case 16:
+                message.sequence = reader.uint64();
+                break;
+            default:
+                reader.skip(tag);
+        }
+    }
+    reader.expectEnd(end);
+    return message;
+}
+
+export function writePosition(writer: Writer, message: Position): void {
+    if (message.epoch !== 0) {
+        writer.tag(8);
+        writer.uint64(message.epoch);
+    }
+    if (message.sequence !== 0) {
+        writer.tag(16);
+        writer.uint64(message.sequence);
+    }
+}
+
+/** Tells the present state of topics anew, to a client that lost track of them. */
+export interface Resync {
+    topics: number[];
+}
+
+export function newResync(fields: Partial<Resync> = {}): Resync {
+    return {
+        topics: [],
+        ...fields,
+    };
+}
+
+/** Reads up to `end`, which must lie within the reader's bytes. Throws {@link WireError}. */
+export function readResync(reader: Reader, end: number): Resync {
+    const message: Resync = {
+        topics: [],
+    };
+    while (reader.position < end) {
+        const tag = reader.tag();
+        switch (tag) {
+            case 8:
+                message.topics.push(reader.uint32());
+                break;
+            case 10: {
+                const last = reader.message(end);
+                while (reader.position < last) message.topics.push(reader.uint32());
+                reader.expectEnd(last);
+                break;
+            }
+            default:
+                reader.skip(tag);
+        }
+    }
+    reader.expectEnd(end);
+    return message;
+}
+
+export function writeResync(writer: Writer, message: Resync): void {
+    if (message.topics.length > 0) {
+        writer.tag(10);
+        const start = writer.begin();
+        for (const value of message.topics) writer.uint32(value);
+        writer.end(start);
     }
 }
 
@@ -744,6 +878,7 @@ export interface Reply {
     unsubscribe: UnsubscribeResult | undefined;
     list: ListResult | undefined;
     pong: Pong | undefined;
+    resync: ResyncResult | undefined;
     timing: Timing | undefined;
 }
 
@@ -756,6 +891,7 @@ export function newReply(fields: Partial<Reply> = {}): Reply {
         unsubscribe: undefined,
         list: undefined,
         pong: undefined,
+        resync: undefined,
         timing: undefined,
         ...fields,
     };
@@ -771,6 +907,7 @@ export function readReply(reader: Reader, end: number): Reply {
         unsubscribe: undefined,
         list: undefined,
         pong: undefined,
+        resync: undefined,
         timing: undefined,
     };
     while (reader.position < end) {
@@ -781,27 +918,31 @@ export function readReply(reader: Reader, end: number): Reply {
                 break;
             case 18:
                 message.error = readErrorMessage(reader, reader.message(end));
-                message.connect = message.subscribe = message.unsubscribe = message.list = message.pong = undefined;
+                message.connect = message.subscribe = message.unsubscribe = message.list = message.pong = message.resync = undefined;
                 break;
             case 26:
                 message.connect = readConnectResult(reader, reader.message(end));
-                message.error = message.subscribe = message.unsubscribe = message.list = message.pong = undefined;
+                message.error = message.subscribe = message.unsubscribe = message.list = message.pong = message.resync = undefined;
                 break;
             case 34:
                 message.subscribe = readSubscribeResult(reader, reader.message(end));
-                message.error = message.connect = message.unsubscribe = message.list = message.pong = undefined;
+                message.error = message.connect = message.unsubscribe = message.list = message.pong = message.resync = undefined;
                 break;
             case 42:
                 message.unsubscribe = readUnsubscribeResult(reader, reader.message(end));
-                message.error = message.connect = message.subscribe = message.list = message.pong = undefined;
+                message.error = message.connect = message.subscribe = message.list = message.pong = message.resync = undefined;
                 break;
             case 50:
                 message.list = readListResult(reader, reader.message(end));
-                message.error = message.connect = message.subscribe = message.unsubscribe = message.pong = undefined;
+                message.error = message.connect = message.subscribe = message.unsubscribe = message.pong = message.resync = undefined;
                 break;
             case 58:
                 message.pong = readPong(reader, reader.message(end));
-                message.error = message.connect = message.subscribe = message.unsubscribe = message.list = undefined;
+                message.error = message.connect = message.subscribe = message.unsubscribe = message.list = message.resync = undefined;
+                break;
+            case 66:
+                message.resync = readResyncResult(reader, reader.message(end));
+                message.error = message.connect = message.subscribe = message.unsubscribe = message.list = message.pong = undefined;
                 break;
             case 122:
                 message.timing = readTiming(reader, reader.message(end));
@@ -853,6 +994,12 @@ export function writeReply(writer: Writer, message: Reply): void {
         writer.tag(58);
         const start = writer.begin();
         writePong(writer, message.pong);
+        writer.end(start);
+    }
+    if (message.resync !== undefined) {
+        writer.tag(66);
+        const start = writer.begin();
+        writeResyncResult(writer, message.resync);
         writer.end(start);
     }
     if (message.timing !== undefined) {
@@ -1301,6 +1448,8 @@ export interface SymbolResult {
      * units of the topic's instrument. The topic's first push follows the last of them; it may repeat it, and then counts.
      */
     history: Candle[];
+    /** What became of Subscribe.from; absent where none was named, and where the topic was subscribed to already. */
+    recovery: Recovery | undefined;
 }
 
 export function newSymbolResult(fields: Partial<SymbolResult> = {}): SymbolResult {
@@ -1309,6 +1458,7 @@ export function newSymbolResult(fields: Partial<SymbolResult> = {}): SymbolResul
         topic: undefined,
         error: undefined,
         history: [],
+        recovery: undefined,
         ...fields,
     };
 }
@@ -1320,6 +1470,7 @@ export function readSymbolResult(reader: Reader, end: number): SymbolResult {
         topic: undefined,
         error: undefined,
         history: [],
+        recovery: undefined,
     };
     while (reader.position < end) {
         const tag = reader.tag();
@@ -1337,6 +1488,9 @@ export function readSymbolResult(reader: Reader, end: number): SymbolResult {
                 break;
             case 34:
                 message.history.push(readCandle(reader, reader.message(end)));
+                break;
+            case 42:
+                message.recovery = readRecovery(reader, reader.message(end));
                 break;
             default:
                 reader.skip(tag);
@@ -1367,6 +1521,128 @@ export function writeSymbolResult(writer: Writer, message: SymbolResult): void {
         writer.tag(34);
         const start = writer.begin();
         writeCandle(writer, value);
+        writer.end(start);
+    }
+    if (message.recovery !== undefined) {
+        writer.tag(42);
+        const start = writer.begin();
+        writeRecovery(writer, message.recovery);
+        writer.end(start);
+    }
+}
+
+/** Whether a client can go on from the position that it named. */
+export interface Recovery {
+    /**
+     * Everything that was missed follows, as the delivery mode tells it: the first push has the position's sequence as `previous`.
+     * Otherwise the subscription begins as any other.
+     */
+    recovered: boolean;
+    failure: RecoveryFailure;
+    /** The first and last event that the client will not hear of by themselves; 0 where nobody can tell. */
+    missedFirst: number;
+    missedLast: number;
+}
+
+export function newRecovery(fields: Partial<Recovery> = {}): Recovery {
+    return {
+        recovered: false,
+        failure: 0,
+        missedFirst: 0,
+        missedLast: 0,
+        ...fields,
+    };
+}
+
+/** Reads up to `end`, which must lie within the reader's bytes. Throws {@link WireError}. */
+export function readRecovery(reader: Reader, end: number): Recovery {
+    const message: Recovery = {
+        recovered: false,
+        failure: 0,
+        missedFirst: 0,
+        missedLast: 0,
+    };
+    while (reader.position < end) {
+        const tag = reader.tag();
+        switch (tag) {
+            case 8:
+                message.recovered = reader.bool();
+                break;
+            case 16:
+                message.failure = reader.int32();
+                break;
+            case 24:
+                message.missedFirst = reader.uint64();
+                break;
+            case 32:
+                message.missedLast = reader.uint64();
+                break;
+            default:
+                reader.skip(tag);
+        }
+    }
+    reader.expectEnd(end);
+    return message;
+}
+
+export function writeRecovery(writer: Writer, message: Recovery): void {
+    if (message.recovered) {
+        writer.tag(8);
+        writer.bool(message.recovered);
+    }
+    if (message.failure !== 0) {
+        writer.tag(16);
+        writer.int32(message.failure);
+    }
+    if (message.missedFirst !== 0) {
+        writer.tag(24);
+        writer.uint64(message.missedFirst);
+    }
+    if (message.missedLast !== 0) {
+        writer.tag(32);
+        writer.uint64(message.missedLast);
+    }
+}
+
+/**
+ * The topics of a Resync that are subscribed to. Their pushes go on behind these sequences; those of a channel that has a state
+ * come first, as at the beginning of a subscription.
+ */
+export interface ResyncResult {
+    topics: TopicSequence[];
+}
+
+export function newResyncResult(fields: Partial<ResyncResult> = {}): ResyncResult {
+    return {
+        topics: [],
+        ...fields,
+    };
+}
+
+/** Reads up to `end`, which must lie within the reader's bytes. Throws {@link WireError}. */
+export function readResyncResult(reader: Reader, end: number): ResyncResult {
+    const message: ResyncResult = {
+        topics: [],
+    };
+    while (reader.position < end) {
+        const tag = reader.tag();
+        switch (tag) {
+            case 10:
+                message.topics.push(readTopicSequence(reader, reader.message(end)));
+                break;
+            default:
+                reader.skip(tag);
+        }
+    }
+    reader.expectEnd(end);
+    return message;
+}
+
+export function writeResyncResult(writer: Writer, message: ResyncResult): void {
+    for (const value of message.topics) {
+        writer.tag(10);
+        const start = writer.begin();
+        writeTopicSequence(writer, value);
         writer.end(start);
     }
 }

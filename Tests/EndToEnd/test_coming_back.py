@@ -1,0 +1,205 @@
+"""Clients that lose their connection and go on where they were, and clients that lost track of a topic."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from clients import CHANNELS, CONFLATE, EVERY, LATEST, Enhanced, wait_for
+from following import Following
+from hub import Hub
+from watching import metrics
+
+FAST = {"sources.synthetic.eventsPerSecond": 2_000}
+OTHER_EPOCH, TOO_OLD, UNKNOWN_SEQUENCE = 1, 2, 3
+SYMBOLS = ("BTC-USD", "ETH-USD")
+WISHES: list[tuple[str, dict[str, Any]]] = [
+    ("trades", {"delivery": EVERY}),
+    ("trades", {"delivery": CONFLATE, "interval_ms": 50}),
+    ("ticker", {"delivery": EVERY}),
+    ("ticker", {"delivery": CONFLATE}),
+    ("book", {"delivery": EVERY, "depth": 25}),
+    ("book", {"delivery": CONFLATE, "depth": 10}),
+    ("book", {"delivery": CONFLATE}),
+    ("book", {"delivery": LATEST, "interval_ms": 100, "depth": 10}),
+    ("candles", {"candle_interval": 1}),
+    ("status", {}),
+]
+
+
+class Wanderer:
+    """A client that keeps what it knows when its connection is lost; each push has to fit what was there before."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.client = Enhanced(hub)
+        self.epoch = self.client.ask(connect={"client": "wanderer"}).connect.epoch
+        # By the place of the wish in WISHES and of the symbol in SYMBOLS.
+        self.known: dict[tuple[int, int], Following] = {}
+        self.places: dict[int, tuple[int, int]] = {}
+        self.recoveries: list[Any] = []
+
+    def subscribe(self, numbers: range = range(len(WISHES))) -> None:
+        for number in numbers:
+            channel, settings = WISHES[number]
+            known = [self.known.get((number, place)) for place in range(len(SYMBOLS))]
+            positions = [{"epoch": self.epoch, "sequence": one.sequence or 0} if one else {} for one in known]
+            wish = {"channel": CHANNELS[channel], "symbols": SYMBOLS, **settings, **({"from": positions} if any(known) else {})}
+            reply = self.client.ask(subscribe=wish)
+            for place, result in enumerate(reply.subscribe.results):
+                topic = result.topic
+                self.places[topic.id] = (number, place)
+                before = known[place]
+                if before is None or before.sequence is None:
+                    assert not result.HasField("recovery")
+                    self.known[number, place] = Following(topic)
+                    continue
+                assert result.HasField("recovery"), f"{channel} {settings}: nothing is said of it"
+                self.recoveries.append(result.recovery)
+                if result.recovery.recovered:
+                    before.topic = topic
+                else:
+                    self.known[number, place] = Following(topic)
+
+    def read(self, is_enough: Callable[[], bool]) -> None:
+        while not is_enough():
+            for push in self.client.take():
+                self.known[self.places[push.topic]].take(push)
+
+    def count(self, channel: str) -> int:
+        return min(one.push_count for one in self.known.values() if one.topic.channel == CHANNELS[channel])
+
+    def lose(self) -> None:
+        self.client.socket.socket.shutdown(socket.SHUT_RDWR)
+        self.client.close()
+
+    def come_back(self, hub: Hub) -> None:
+        self.client = Enhanced(hub)
+        self.places, self.recoveries = {}, []
+        self.subscribe()
+
+
+def trades_told(hub: Hub) -> float:
+    return metrics(hub)("market_hub_feed_events_total", kind="trade")
+
+
+def await_trades(hub: Hub, count: int) -> None:
+    before = trades_told(hub)
+    wait_for(lambda: trades_told(hub) >= before + count, f"{count} more trades")
+
+
+@pytest.mark.settings(FAST)
+def test_who_comes_back_is_given_what_it_missed_and_nothing_else(hub: Hub) -> None:
+    wanderer = Wanderer(hub)
+    wanderer.subscribe()
+    for round_number in range(3):
+        before = wanderer.count("trades")
+        wanderer.read(lambda enough=before + 20: wanderer.count("trades") >= enough)
+        wanderer.lose()
+        # Nobody else listens meanwhile.
+        await_trades(hub, 200)
+        wanderer.come_back(hub)
+        assert len(wanderer.recoveries) >= len(WISHES) * len(SYMBOLS) - len(SYMBOLS)
+        assert all(one.recovered for one in wanderer.recoveries), wanderer.recoveries
+        told = metrics(hub)("market_hub_recoveries_total", result="recovered")
+        assert told >= len(wanderer.recoveries) * (round_number + 1) - len(SYMBOLS)
+    before = wanderer.count("book")
+    wanderer.read(lambda: wanderer.count("book") >= before + 20)
+    every = [one for one in wanderer.known.values() if one.topic.channel == CHANNELS["trades"] and one.topic.delivery == EVERY]
+    assert all(one.skipped_count == 0 and one.push_count > 60 for one in every)
+    wanderer.client.close()
+
+
+@pytest.mark.settings({**FAST, "hub.recentPushesMost": 50, "hub.topicLingerMs": 30_000})
+def test_what_is_not_kept_any_more_is_said_to_be_missing_event_by_event(hub: Hub) -> None:
+    wanderer = Wanderer(hub)
+    wanderer.subscribe(range(1))
+    wanderer.read(lambda: wanderer.count("trades") >= 3)
+    last = [wanderer.known[0, place].sequence for place in range(len(SYMBOLS))]
+    wanderer.lose()
+    await_trades(hub, 2_000)
+    wanderer.client = Enhanced(hub)
+    wanderer.subscribe(range(1))
+    assert [one.failure for one in wanderer.recoveries] == [TOO_OLD] * len(SYMBOLS)
+    for place, recovery in enumerate(wanderer.recoveries):
+        assert (recovery.missed_first, recovery.missed_last) == (last[place] + 1, wanderer.known[0, place].topic.sequence)
+    wanderer.read(lambda: wanderer.count("trades") >= 3)
+    wanderer.client.close()
+
+
+@pytest.mark.settings({**FAST, "hub.topicLingerMs": 0})
+def test_without_lingering_only_what_others_listen_to_is_recovered(hub: Hub) -> None:
+    with Enhanced(hub) as other:
+        other.subscribe("trades", "BTC-USD")
+        wanderer = Wanderer(hub)
+        wanderer.subscribe(range(1))
+        wanderer.read(lambda: wanderer.count("trades") >= 3)
+        wanderer.lose()
+        await_trades(hub, 200)
+        wanderer.client = Enhanced(hub)
+        wanderer.subscribe(range(1))
+        assert [one.failure for one in wanderer.recoveries] == [0, TOO_OLD]
+        wanderer.client.close()
+
+
+def test_another_run_of_the_hub_numbers_anew(start_hub: Callable[..., Hub]) -> None:
+    first = start_hub(FAST)
+    wanderer = Wanderer(first)
+    wanderer.subscribe()
+    wanderer.read(lambda: wanderer.count("trades") >= 3)
+    wanderer.lose()
+    assert first.stop() == 0
+    second = start_hub(FAST)
+    wanderer.come_back(second)
+    assert {one.failure for one in wanderer.recoveries} == {OTHER_EPOCH}
+    assert all(one.missed_first == 0 and one.missed_last == 0 for one in wanderer.recoveries)
+    wanderer.read(lambda: wanderer.count("book") >= 3)
+    wanderer.client.close()
+
+
+def test_a_number_that_never_was_is_told_so(hub: Hub) -> None:
+    with Enhanced(hub) as client:
+        epoch = client.ask(connect={"client": "liar"}).connect.epoch
+        position = {"epoch": epoch, "sequence": 1 << 50}
+        reply = client.ask(subscribe={"channel": CHANNELS["trades"], "symbols": ["BTC-USD"], "from": [position]})
+        recovery = reply.subscribe.results[0].recovery
+        assert (recovery.recovered, recovery.failure) == (False, UNKNOWN_SEQUENCE)
+
+
+@pytest.mark.parametrize(("symbols", "count"), [(["BTC-USD"], 2), (["BTC-USD", "ETH-USD"], 1), (["*"], 1)])
+def test_positions_have_to_fit_the_symbols(hub: Hub, symbols: list[str], count: int) -> None:
+    with Enhanced(hub) as client:
+        positions = [{"epoch": 1, "sequence": 1}] * count
+        reply = client.ask(subscribe={"channel": CHANNELS["trades"], "symbols": symbols, "from": positions})
+        assert reply.error.code == 106 and [field.field for field in reply.error.fields] == ["from"]
+
+
+@pytest.mark.settings(FAST)
+def test_a_topic_is_told_anew_to_who_lost_track_of_it(hub: Hub) -> None:
+    with Enhanced(hub) as client, Enhanced(hub) as other:
+        topics = [client.subscribe(channel, "BTC-USD")[0] for channel in ("book", "trades", "ticker")]
+        bystander = Following(other.subscribe("book", "BTC-USD")[0])
+        client.until(lambda pushes: sum(push.topic == topics[0].id for push in pushes) > 3)
+        ids = [topic.id for topic in topics]
+        reply = client.ask(resync={"topics": [*ids, 999_999]})
+        assert [one.topic for one in reply.resync.topics] == ids
+        # What was on its way before the answer is old now.
+        client.pushes = [push for push in client.pushes if push.flags & 1 and push.previous == 0]
+        following = {}
+        for topic, told in zip(topics, reply.resync.topics, strict=True):
+            topic.sequence = told.sequence
+            following[topic.id] = Following(topic)
+
+        def are_told() -> bool:
+            return all(one.push_count >= 3 for one in following.values())
+
+        while not are_told():
+            for push in client.take():
+                following[push.topic].take(push)
+        while bystander.push_count < 5:
+            for push in other.take():
+                bystander.take(push)
+        refused = client.ask(resync={"topics": [999_999]}).error
+        assert (refused.code, refused.reason) == (109, "not_subscribed")
