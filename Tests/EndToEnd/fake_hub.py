@@ -127,6 +127,7 @@ class FakeHub:
         self.close_code = 1012
         self.connects = 0
         self.subscribed: list[list[str]] = []
+        self.resynced: list[list[int]] = []
         self._skip: set[str] = set()
         self._clients: dict[ServerConnection, set[int]] = {}
         self._chance = random.Random(7)
@@ -250,6 +251,13 @@ class FakeHub:
             reply.list.table_version = len(self.markets)
         elif kind == "subscribe":
             self._subscribe(client, command.subscribe, reply, answer)
+        elif kind == "resync":
+            self.resynced.append(list(command.resync.topics))
+            for topic in command.resync.topics:
+                market, channel = self.markets[topic // 10], topic % 10
+                sequence = market.sequence if channel == TICKER else market.status_sequence
+                reply.resync.topics.add(topic=topic, sequence=sequence)
+                self._push(answer, market, channel, 0, SNAPSHOT)
         elif kind == "unsubscribe":
             ends = set(command.unsubscribe.topics)
             if "*" in command.unsubscribe.symbols:

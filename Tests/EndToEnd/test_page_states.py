@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from chromium import badge, browser, number, open_page, picture, row, rows, until, wait  # noqa: F401
-from fake_hub import FakeHub, Market, default_markets
+from fake_hub import TICKER, FakeHub, Market, default_markets
 
 OpenPage = Callable[..., Page]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
@@ -107,7 +107,8 @@ def test_a_gap_is_counted_and_its_topic_subscribed_anew(fake: FakeHub, open_page
     assert page.inner_text("#gaps") == "0"
     fake.lose_push("SOL-USD")
     wait(page, "document.getElementById('gaps').textContent === '1'")
-    until(lambda: ["SOL-USD@kraken"] in fake.subscribed, 3, "the topic alone is asked for")
+    topic = next(market.id for market in fake.markets if market.symbol == "SOL-USD") * 10 + TICKER
+    until(lambda: [topic] in fake.resynced, 3, "the topic alone is asked for")
     page.wait_for_timeout(1_500)
     assert page.inner_text("#gaps") == "1"
     assert row(page, "SOL-USD")["mark"] == ""

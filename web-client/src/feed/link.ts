@@ -6,6 +6,7 @@ import {
     newConnect,
     newListInstruments,
     newPing,
+    newResync,
     newSubscribe,
     newUnsubscribe,
     readServerFrame,
@@ -68,9 +69,9 @@ type State =
 
 /** What an answer belongs to. */
 type Question =
-    | { kind: "connect" | "list" | "ping" | "unsubscribe" }
-    /** `renewing`: the broken topics that this subscription replaces. */
-    | { kind: "subscribe"; channel: Channel; renewing: number[] };
+    | { kind: "connect" | "list" | "ping" | "subscribe" | "unsubscribe" }
+    /** `topics`: those that we lost track of. */
+    | { kind: "resync"; topics: number[] };
 
 /** A question, and when it was asked for as long as nothing answered it. */
 interface Asked {
@@ -95,6 +96,8 @@ export class Link {
     static readonly FIRST_PINGS = 4;
     static readonly FIRST_PING_EVERY_MS = 500;
     static readonly RESYNC_EVERY_MS = 1_000;
+    /** The error of a hub that knows none of the topics asked for (ERRORS.md). */
+    static readonly NOT_SUBSCRIBED = 109;
     static readonly RESUBSCRIBE_EVERY_MS = 5_000;
     /** A connection that lived so long was no accident: the back-off starts anew after it. */
     static readonly PROVEN_AFTER_MS = 5_000;
@@ -300,19 +303,12 @@ export class Link {
         if (topic) this.board.resyncing(topic.row, true);
     }
 
-    /** Subscribes broken topics anew, all of them at once, at most once per {@link RESYNC_EVERY_MS}. */
+    /** Asks for broken topics anew, all of them at once, at most once per {@link RESYNC_EVERY_MS}. */
     private resync(nowMs: number): void {
-        const ids = this.topics.brokenIDs.slice(0, this.symbolsMost);
-        if (ids.length === 0 || nowMs < this.resyncAtMs) return;
+        const topics = this.topics.brokenIDs.slice(0, this.symbolsMost);
+        if (topics.length === 0 || nowMs < this.resyncAtMs) return;
         this.resyncAtMs = nowMs + Link.RESYNC_EVERY_MS;
-        const end = this.ask({ kind: "unsubscribe" }, { unsubscribe: newUnsubscribe({ topics: ids }) });
-        const commands: Command[] = [end];
-        for (const channel of CHANNELS) {
-            const broken = ids.filter((id) => this.topics.get(id)?.channel === channel);
-            const names = broken.map((id) => this.topics.get(id)?.name ?? "");
-            if (broken.length > 0) commands.push(this.subscribe(channel, names, broken));
-        }
-        this.send(commands);
+        this.send([this.ask({ kind: "resync", topics }, { resync: newResync({ topics }) })]);
     }
 
     /** A topic that we do not know: an instrument joined. Ending and repeating the wildcard names all topics. */
@@ -335,7 +331,8 @@ export class Link {
         const { question } = asked;
         asked.waitsSinceMs = undefined;
         // A wildcard's answer may be repeated when an instrument joins.
-        if (question.kind !== "subscribe" || question.renewing.length > 0) this.questions.delete(reply.id);
+        if (question.kind !== "subscribe") this.questions.delete(reply.id);
+        if (question.kind === "resync") return this.resynced(question.topics, reply);
         if (reply.error) return this.refused(question, reply.error);
         if (reply.pong) this.clock.answer(reply.pong.clientUs / 1000, reply.pong.serverUs / 1000, nowMs);
         if (reply.connect) {
@@ -350,20 +347,31 @@ export class Link {
             if (reply.list.next > 0) this.send([this.list(reply.list.next)]);
             else this.board.keepOnly(this.listed);
         }
-        if (reply.subscribe && question.kind === "subscribe") this.subscribed(reply.subscribe, question.renewing);
+        if (reply.subscribe) this.subscribed(reply.subscribe);
     }
 
-    private subscribed(result: SubscribeResult, renewing: number[]): void {
+    private subscribed(result: SubscribeResult): void {
         for (const { topic } of result.results) {
             if (!topic?.instrument) continue;
             const row = this.board.row(topic.instrument);
             if (row === undefined) continue;
             this.listed.add(row);
-            this.topics.begin(topic, row, `${topic.instrument.symbol}@${topic.instrument.venue}`);
+            this.topics.begin(topic, row);
             this.board.resyncing(row, false);
         }
-        // What was not renewed has another id now, or is gone.
-        for (const id of renewing) if (this.topics.get(id)?.isBroken) this.topics.end(id);
+    }
+
+    /** The state of each topic that the hub names follows; the others are no more. Refused otherwise, it is asked again. */
+    private resynced(asked: number[], reply: Reply): void {
+        if (reply.error && reply.error.code !== Link.NOT_SUBSCRIBED) return;
+        const told = new Map(reply.resync?.topics.map(({ topic, sequence }) => [topic, sequence]));
+        for (const id of asked) {
+            const [topic, sequence] = [this.topics.get(id), told.get(id)];
+            if (!topic?.isBroken) continue;
+            if (sequence === undefined) this.topics.end(id);
+            else this.topics.mend(id, sequence);
+            this.board.resyncing(topic.row, false);
+        }
     }
 
     /** Without these answers there is nothing to show: the next connection asks again, after the back-off. */
@@ -400,8 +408,8 @@ export class Link {
         return this.ask({ kind: "list" }, { list: newListInstruments({ from }) });
     }
 
-    private subscribe(channel: Channel, symbols: string[], renewing: number[] = []): Command {
-        return this.ask({ kind: "subscribe", channel, renewing }, { subscribe: newSubscribe({ channel, symbols }) });
+    private subscribe(channel: Channel, symbols: string[]): Command {
+        return this.ask({ kind: "subscribe" }, { subscribe: newSubscribe({ channel, symbols }) });
     }
 
     private send(commands: Command[]): void {

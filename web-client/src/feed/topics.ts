@@ -21,10 +21,8 @@ export type Verdict =
 export interface Listening {
     channel: Channel;
     row: number;
-    /** `BTC-USD@kraken`: what to ask for to get the topic anew. */
-    name: string;
     sequence: number;
-    /** A gap was found and the topic is not subscribed anew yet. */
+    /** A gap was found and the topic is not told anew yet. */
     isBroken: boolean;
 }
 
@@ -46,11 +44,20 @@ export class Topics {
     }
 
     /** Takes up a topic, or takes it up anew, from the sequence that the hub named. */
-    begin(topic: Topic, row: number, name: string): Listening {
-        const listening = { channel: topic.channel, row, name, sequence: topic.sequence, isBroken: false };
+    begin(topic: Topic, row: number): Listening {
+        const listening = { channel: topic.channel, row, sequence: topic.sequence, isBroken: false };
         this.byID.set(topic.id, listening);
         this.broken.delete(topic.id);
         return listening;
+    }
+
+    /** What comes from here on follows `sequence`, or is the whole value. */
+    mend(id: number, sequence: number): void {
+        const topic = this.byID.get(id);
+        if (!topic) return;
+        topic.sequence = Math.max(topic.sequence, sequence);
+        topic.isBroken = false;
+        this.broken.delete(id);
     }
 
     end(id: number): void {

@@ -17,6 +17,7 @@ import {
     newPong,
     newPush,
     newReply,
+    newResyncResult,
     newServerFrame,
     newSubscribeResult,
     newSymbolResult,
@@ -29,7 +30,6 @@ import {
     type Push,
     type Reply,
     type ServerFrame,
-    type SymbolResult,
 } from "../../src/wire/generated/market_hub.js";
 
 const btc = newInstrument({ id: 1, symbol: "BTC-USD", venue: "kraken", priceScale: 2 });
@@ -105,8 +105,8 @@ function reply(id: number | undefined, fields: Partial<Reply>): Partial<ServerFr
     return { replies: [newReply({ ...fields, id: id ?? 0 })] };
 }
 
-function subscribed(...results: SymbolResult[]): Partial<Reply> {
-    return { subscribe: newSubscribeResult({ results }) };
+function resynced(topic: number, sequence: number): Partial<Reply> {
+    return { resync: newResyncResult({ topics: [newTopicSequence({ topic, sequence })] }) };
 }
 
 function topicResult(id: number, sequence: number, instrument = btc, channel = Channel.TICKER) {
@@ -180,21 +180,20 @@ test("asks for page after page of the list, and takes off what no page named", (
     assert.deepEqual(changed.map(({ symbol, isListed }) => [symbol, isListed]), [["BTC-USD", false]]);
 });
 
-test("a gap is counted, marked, and the topic alone subscribed anew", () => {
+test("a gap is counted, marked, and the topic alone asked for anew", () => {
     const world = live();
     world.said();
     world.tick(BTC_TOPIC, 12, 13);
     assert.equal(world.link.vitals().gaps, 1);
     assert.equal(world.mark(), Mark.RESYNCING);
-    const [end, begin] = world.said();
-    assert.deepEqual(end?.unsubscribe?.topics, [BTC_TOPIC]);
-    assert.deepEqual(begin?.subscribe?.symbols, ["BTC-USD@kraken"]);
-    assert.equal(begin?.subscribe?.channel, Channel.TICKER);
+    const asked = world.said();
+    assert.deepEqual(asked.map(({ resync }) => resync?.topics), [[BTC_TOPIC]]);
     world.tick(BTC_TOPIC, 13, 14);
     assert.equal(world.link.vitals().gaps, 1, "while it waits, no other is counted");
     assert.equal(world.mark(), Mark.RESYNCING);
-    world.hear(reply(begin?.id, subscribed(topicResult(BTC_TOPIC, 14))));
+    world.hear(reply(asked[0]?.id, resynced(BTC_TOPIC, 14)));
     assert.equal(world.mark(), Mark.LIVE);
+    world.tick(BTC_TOPIC, 0, 14, { flags: FLAG_SNAPSHOT });
     world.tick(BTC_TOPIC, 14, 15);
     assert.equal(world.link.vitals().gaps, 1);
     assert.equal(world.closes.length, 0);
@@ -205,24 +204,30 @@ test("gaps in many topics are mended together, and not more often than once a se
     world.said();
     const push = (topic: number) => newPush({ topic, previous: 90, sequence: 91, ticker: newTicker() });
     world.hear({ pushes: [push(BTC_TOPIC), push(ETH_TOPIC)] });
-    assert.deepEqual(world.said()[1]?.subscribe?.symbols, ["BTC-USD@kraken", "ETH-USD@kraken"]);
-    // No answer: asked again, but only after a while.
+    const isResync = ({ resync }: Command) => resync !== undefined;
+    assert.deepEqual(world.said().map(({ resync }) => resync?.topics), [[BTC_TOPIC, ETH_TOPIC]]);
+    // No answer, or that it asked too often: asked again, but only after a while.
     world.pass(900);
-    assert.deepEqual(world.said().filter(({ subscribe }) => subscribe), []);
+    assert.deepEqual(world.said().filter(isResync), []);
     world.pass(200);
-    assert.equal(world.said().filter(({ subscribe }) => subscribe).length, 1);
+    const again = world.said().filter(isResync);
+    assert.equal(again.length, 1);
+    world.hear(reply(again[0]?.id, { error: newErrorMessage({ code: 107, temporary: true }) }));
+    world.pass(1100);
+    assert.equal(world.said().filter(isResync).length, 1);
+    assert.equal(world.closes.length, 0);
 });
 
-test("a renewed topic may come back under another id", () => {
-    const world = live();
-    world.said();
-    world.tick(BTC_TOPIC, 12, 13);
-    const begin = world.said()[1];
-    world.hear(reply(begin?.id, subscribed(topicResult(77, 20))));
-    world.pass(2000);
-    assert.deepEqual(world.said().filter(({ subscribe }) => subscribe), [], "the old id is not asked for again");
-    world.tick(77, 20, 21);
-    assert.equal(world.link.vitals().gaps, 1);
+test("topics that the hub does not know any more are asked for no longer", () => {
+    for (const answer of [resynced(ETH_TOPIC, 91), { error: newErrorMessage({ code: Link.NOT_SUBSCRIBED }) }]) {
+        const world = live();
+        world.said();
+        world.tick(BTC_TOPIC, 12, 13);
+        world.hear(reply(world.said()[0]?.id, answer));
+        world.pass(2000);
+        assert.deepEqual(world.said().filter(({ resync }) => resync), []);
+        assert.equal(world.link.vitals().gaps, 1);
+    }
 });
 
 test("a heartbeat that names a newer push finds the loss of a topic's last push", () => {
@@ -232,7 +237,7 @@ test("a heartbeat that names a newer push finds the loss of a topic's last push"
     assert.deepEqual(world.said(), []);
     world.hear({ heartbeat: newHeartbeat({ topics: [newTopicSequence({ topic: BTC_TOPIC, sequence: 12 })] }) });
     assert.equal(world.link.vitals().gaps, 1);
-    assert.deepEqual(world.said()[0]?.unsubscribe?.topics, [BTC_TOPIC]);
+    assert.deepEqual(world.said()[0]?.resync?.topics, [BTC_TOPIC]);
 });
 
 test("a topic that it does not know means a later instrument: the wildcard is asked for anew", () => {
