@@ -122,7 +122,7 @@ public struct JoinedFeed: Sendable {
         }
     }
 
-    /// Forgets the books that a line's connection told.
+    /// Forgets the books that a line's connection told, if it told anything.
     public mutating func disconnected(
         _ connection: UInt32,
         line: Int,
@@ -130,6 +130,7 @@ public struct JoinedFeed: Sendable {
         atNs now: Int64,
         into sink: inout some MarketEventSink
     ) {
+        guard feeds[line] != nil else { return }
         var actions: [FeedAction] = []
         use(line, atNs: now, &actions, &sink) { feed, _, sink in
             feed.disconnected(connection, reason: reason, atNs: now, into: &sink)

@@ -292,7 +292,6 @@ struct RecordedTraffic {
         into sink: inout some MarketEventSink
     ) {
         let line = line(connection)
-        guard feed?.lines.contains(line) == true else { return }
         feed?.disconnected(connection, line: line, reason: reason, atNs: receivedNs, into: &sink)
     }
 }

@@ -224,7 +224,8 @@ final class MarketHubServer {
             sources.append(ITCHSource(itch, tap: tap ?? .none))
         }
         sources += configuration.sources.fix.compactMap { server in
-            FIXSource(server, tap: recorder?.tap(server.venue, venue: server.venue) ?? .none)
+            let settings = VenueReading(server).recorded
+            return FIXSource(server, tap: recorder?.tap(server.venue, venue: server.venue, settings: settings) ?? .none)
         }
         return sources
     }

@@ -79,10 +79,9 @@ package final class CaptureSource: MarketSource {
     package func clockNs(_ nowNs: Int64) -> Int64 { traffic.receivedNs }
 
     package func sweep(on feedLoop: FeedLoop) {
-        // Books that are read in another way from here on have a feed of their own, which counts anew.
-        if traffic.counters.frames < counted.frames { counted = VenueFeed.Counters() }
-        feedLoop.metrics.count(traffic.counters, since: counted, venue: configuration.venue)
-        counted = traffic.counters
+        let now = traffic.counters
+        feedLoop.metrics.count(now, since: counted, venue: configuration.venue)
+        counted = now
         sweepsSinceTold += 1
         guard sweepsSinceTold >= Self.sweepsUntilTold, phase == .playing || phase == .seeking else { return }
         sweepsSinceTold = 0

@@ -44,10 +44,7 @@ package final class FIXSource: MarketSource, RawClientHandler {
         self.dialer = dialer
         name = configuration.venue
         dialect = FIXMarketDataDialect(configuration)
-        var limits = VenueFeed.Limits()
-        limits.instrumentsMost = configuration.instrumentsMost
-        limits.quietMostNs = Int64(configuration.quietMs) * 1_000_000
-        feed = VenueFeed(dialect, limits: limits)
+        feed = VenueReading(configuration).feed(dialect)
         var settings = FIXSession.Settings(sender: configuration.senderCompId, target: configuration.targetCompId)
         settings.version = configuration.beginString
         if configuration.beginString == "FIXT.1.1" { settings.applicationVersion = configuration.applicationVersion }

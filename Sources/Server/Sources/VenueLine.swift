@@ -82,7 +82,10 @@ final class VenueLine: WebSocketClientHandler {
         do throws(FrameFault) {
             try source.receive(message, line: number, atNs: now, actions: &actions, on: feedLoop)
         } catch {
-            guard isTolerable(error, on: feedLoop) else { return }
+            guard isTolerable(error, on: feedLoop) else {
+                // What this connection was to do is done with; others are not.
+                return source.take(actions.filter { $0.connection != connection })
+            }
         }
         state = client.state == .live ? .live : .connecting
         source.take(actions)

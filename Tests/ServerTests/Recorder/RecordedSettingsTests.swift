@@ -18,6 +18,19 @@ struct RecordedSettingsTests {
         #expect(VenueReading(RecordedSettings(fields: ["quietMs=often"])).quietMs == 0)
     }
 
+    @Test("of a FIX server are those that its configuration has")
+    func fix() {
+        var configuration = FIXConfiguration()
+        #expect(VenueReading(configuration).recorded.isEmpty)
+        configuration.quietMs = 5_000
+        configuration.instrumentsMost = 9
+        let reading = VenueReading(configuration)
+        #expect(reading.recorded.fields == ["instrumentsMost=9", "quietMs=5000"])
+        #expect(VenueReading(reading.recorded) == reading)
+        let limits = reading.feed(FIXMarketDataDialect(venue: "fix-x")).limits
+        #expect(limits.instrumentsMost == 9 && limits.quietMostNs == 5_000_000_000)
+    }
+
     @Test("of ITCH are the stocks and the bounds; single orders are the reader's affair")
     func itch() {
         var configuration = ITCHConfiguration()
