@@ -24,7 +24,7 @@ public struct Hub: Sendable {
         public var stateLevelsMost: Int
         /// Pushes that are kept for those who miss them, over all topics; 0 for none.
         public var recentPushesMost: Int
-        /// How long a topic is kept when its last subscriber has left, so that it can come back and miss nothing.
+        /// How long a topic is kept when its last subscriber lost its connection, so that it can come back and miss nothing.
         public var lingerNs: Int64
         /// Topics that are kept so at once; the oldest go.
         public var lingeringMost: Int
@@ -107,6 +107,8 @@ public struct Hub: Sendable {
     var recent: RecentPushes
     /// Topics without subscribers, in the order in which they end; those that have some again are passed over.
     var lingering: [(topic: TopicID, untilNs: Int64)] = []
+    /// Those of ``lingering`` that have none still.
+    var lingeringCount = 0
     /// The clock as of the last pass.
     var nowNs: Int64 = 0
 
@@ -144,7 +146,9 @@ public struct Hub: Sendable {
     /// Ends a session and all it listens to; one that ended already is left alone.
     public mutating func close(_ id: SessionID) {
         guard isOpen(id) else { return }
-        while let last = sessions[id.index].subscriptions.indices.last { removeSubscription(at: last, of: id) }
+        while let last = sessions[id.index].subscriptions.indices.last {
+            removeSubscription(at: last, of: id, isLost: true)
+        }
         setBlocked(false, id)
         sessions[id.index].isOpen = false
         sessions[id.index].wildcards = []

@@ -10,6 +10,7 @@ extension Hub {
             && topicIDs.allSatisfy { isTopicConsistent($1) && topics[$1.index].key == $0 }
             && topicIDs.count + freeTopics.count == topics.count
             && areDirtyListsConsistent
+            && topicIDs.values.count { topics[$0.index].lingersUntilNs != nil } == lingeringCount
             && sessions.count { $0.isOpen } == sessionCount
             && missed.keys.allSatisfy { missed in
                 topics[missed.topic.index].subscribers.contains { $0.slot == missed.slot && $0.isBehind }

@@ -57,10 +57,14 @@ extension Hub {
     }
 
     /// Ends one subscription; the last of the session's takes its place, and the topic ends with its last subscriber.
-    mutating func removeSubscription(at index: Int, of id: SessionID) {
+    ///
+    /// Where the session's connection was lost it may be asked for again soon.
+    mutating func removeSubscription(at index: Int, of id: SessionID, isLost: Bool = false) {
         let subscription = sessions[id.index].subscriptions[index]
         let (topic, place) = (subscription.topic, Int(subscription.place))
         endMissing(place, of: topic, slot: id.slot)
+        // Another session may have this slot before the next push.
+        topics[topic.index].aheadJoiners.removeAll { $0.slot == id.slot }
         let moved = topics[topic.index].subscribers[topics[topic.index].subscribers.count - 1]
         topics[topic.index].subscribers[place] = moved
         topics[topic.index].subscribers.removeLast()
@@ -76,7 +80,8 @@ extension Hub {
             topics[last.topic.index].subscribers[Int(last.place)].place = Int32(index)
             sessions[id.index].places[last.topic] = Int32(index)
         }
-        if topics[topic.index].subscribers.isEmpty { linger(topic) }
+        guard topics[topic.index].subscribers.isEmpty else { return }
+        if isLost { linger(topic) } else { endTopic(topic) }
     }
 
     /// Forgets that a subscriber is behind, and what it missed.

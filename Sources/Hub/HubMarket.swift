@@ -81,11 +81,7 @@ extension Hub: MarketEventSink {
             case .conflate where topics[topic.index].key.view == View(channel: .trades, delivery: .conflate):
                 enqueue(.trade(trade), stamp, on: topic)
             case .conflate where topics[topic.index].key.view.channel == .trades:
-                if topics[topic.index].aggregate == nil {
-                    topics[topic.index].aggregate = TradeAggregate(trade)
-                } else {
-                    topics[topic.index].aggregate?.add(trade)
-                }
+                topics[topic.index].aggregate.add(trade, stamp.flags)
                 markDirty(topic)
             case .conflate, .latest: markDirty(topic)
             }

@@ -153,6 +153,7 @@ extension Hub {
         switch payload {
         case .bookSnapshot, .orderSnapshot: flags.insert(.snapshot)
         case .bookDelta, .orderChange: flags.remove(.snapshot)
+        case .tradeAggregate(let sum) where sum.isBehindGap: flags.insert(.gapBefore)
         default: break
         }
         flags.formUnion(doubt(about: key))
@@ -257,16 +258,10 @@ extension Hub {
         for index in pushes {
             guard case .candle(let candle) = pass.pushes[index].payload, candle.isClosed else { continue }
             let push = pass.pushes[index]
-            let stamp = Topic.Stamp(
-                sequence: push.sequence,
-                eventNs: push.eventNs,
-                receivedNs: push.receivedNs,
-                flags: push.flags
-            )
             if topics[id.index].closedCandles.count == Topic.closedCandlesMost {
                 topics[id.index].closedCandles.removeFirst()
             }
-            topics[id.index].closedCandles.append((stamp, candle))
+            topics[id.index].closedCandles.append((push.stamp, candle))
         }
     }
 
@@ -288,7 +283,7 @@ extension Hub {
         guard view.channel == .trades, view.delivery == .conflate else { return }
         for push in pushes {
             switch pass.pushes[push].payload {
-            case .trade(let trade): missed[Missed(topic: id, slot: slot)].add(trade)
+            case .trade(let trade): missed[Missed(topic: id, slot: slot)].add(trade, pass.pushes[push].flags)
             case .tradeAggregate(let more): missed[Missed(topic: id, slot: slot)].add(more)
             default: break
             }
@@ -391,15 +386,11 @@ extension Hub {
         switch (view.channel, view.delivery) {
         case (.book, _):
             // A joiner's begins with the whole.
-            guard let seen else {
-                let start = Int32(pass.levels.count)
-                topics[index].window.levels(into: &pass.levels)
-                let levels = start..<Int32(pass.levels.count)
-                pass.pushes.append(push(.bookSnapshot, stamp, previous: 0, of: id, levels: levels))
-                pass.pushes[first].checksum = topics[index].window.checksum
-                break
+            if let seen {
+                appendBook(since: seen, of: id, into: &pass)
+            } else {
+                appendWholeBook(stamp, previous: 0, of: id, into: &pass)
             }
-            appendBook(since: seen, of: id, into: &pass)
         case (.trades, .every), (.trades, .conflate):
             let key = Missed(topic: id, slot: slot)
             guard seen != nil, let aggregate = missed.removeValue(forKey: key) else { break }
@@ -423,8 +414,9 @@ extension Hub {
 }
 
 extension TradeAggregate? {
-    mutating func add(_ trade: Trade) {
+    mutating func add(_ trade: Trade, _ flags: EventFlags) {
         if self == nil { self = TradeAggregate(trade) } else { self?.add(trade) }
+        if flags.contains(.gapBefore) { self?.isBehindGap = true }
     }
 
     mutating func add(_ more: TradeAggregate) {
@@ -437,6 +429,7 @@ extension TradeAggregate? {
         sum.last = more.last
         sum.volume = sum.volume.saturatingAdding(more.volume)
         sum.count &+= more.count
+        sum.isBehindGap = sum.isBehindGap || more.isBehindGap
         self = sum
     }
 }

@@ -3,13 +3,16 @@ import Market
 /// A place in the unbroken line of a source's events, as a client remembers it.
 public struct Position: Hashable, Sendable {
     public var epoch: UInt64
-    /// Of the last push that the client has; 0 for none.
+    /// Of the last push that the client has, or of the subscription's beginning.
     public var sequence: UInt64
 
     public init(epoch: UInt64, sequence: UInt64) {
         self.epoch = epoch
         self.sequence = sequence
     }
+
+    /// No position at all: no hub has the epoch 0.
+    var isNone: Bool { epoch == 0 && sequence == 0 }
 }
 
 /// What became of a wish to go on from a position.
@@ -44,7 +47,7 @@ extension Hub {
     /// Keeps what was pushed to a topic, for those who miss it; a window that is not there any more is in ``spareWindow``.
     mutating func remember(_ pushes: Range<Int>, of id: TopicID, in pass: Pass) {
         let key = topics[id.index].key
-        guard settings.recentPushesMost > 0, key.format == .enhanced || key.view.channel == .book else { return }
+        guard settings.recentPushesMost > 0, key.isRepeated else { return }
         for index in pushes {
             let push = pass.pushes[index]
             var levels: ArraySlice<LevelChange> = []
@@ -61,16 +64,29 @@ extension Hub {
     /// Appends pushes for one session alone that bring it from `position` to the topic's last push, if that can be.
     ///
     /// - Returns: the pushes, and whether they are all that was missed; none otherwise.
-    func recover(_ id: TopicID, from position: Position, into pass: inout Pass) -> (Range<Int>, Recovery) {
+    mutating func recover(
+        _ id: TopicID,
+        from position: Position,
+        _ session: SessionID,
+        _ place: Int,
+        into pass: inout Pass
+    ) -> (Range<Int>, Recovery) {
         let start = pass.pushes.count
-        let last = topics[id.index].last.sequence
+        let (last, oldUnitsUntil) = (topics[id.index].last.sequence, topics[id.index].oldUnitsUntil)
         guard position.epoch == epoch else { return (start..<start, Recovery(failure: .otherEpoch)) }
         guard position.sequence <= last else { return (start..<start, Recovery(failure: .unknownSequence)) }
-        guard position.sequence > topics[id.index].oldUnitsUntil else {
+        guard oldUnitsUntil == 0 || position.sequence > oldUnitsUntil else {
             let missed = position.sequence < last ? (position.sequence + 1)...last : nil
             return (start..<start, Recovery(failure: .beganAnew, missed: missed))
         }
         guard position.sequence < last else { return (start..<start, Recovery()) }
+        if topics[id.index].key.view.channel == .book, mayWait(id, of: session, in: pass) {
+            // The rest comes when there is room for it, as to a client that was slow.
+            topics[id.index].subscribers[place].seen = position.sequence
+            topics[id.index].behindCount += 1
+            sessions[session.index].behindCount += 1
+            return (start..<start, Recovery())
+        }
         let failure: Recovery.Failure
         do throws(RecentPushes.Break) {
             if try append(since: position.sequence, of: id, into: &pass) {
@@ -83,7 +99,7 @@ extension Hub {
             case .unknown: failure = .unknownSequence
             }
         }
-        return (start..<start, Recovery(failure: failure, missed: (position.sequence + 1)...last))
+        return (start..<start, Recovery(failure: failure, missed: (position.sequence + 1)...stateSequence(of: id)))
     }
 
     /// Appends what a topic's view tells of everything behind `sequence`, which was the end of a push.
@@ -106,14 +122,13 @@ extension Hub {
             return true
         case (.trades, .conflate):
             let chain = try recent.chain(to: topics[id.index].newestEntry, behind: sequence, most: room(in: pass))
-            guard let sum = chain.reduce(into: TradeAggregate?.none, { $0.add($1.payload) }) else { return false }
+            guard let sum = chain.reduce(into: TradeAggregate?.none, { $0.add($1) }) else { return false }
             let payload = chain.count == 1 ? chain[0].payload : .tradeAggregate(sum)
             append(payload, last, since: sequence, of: id, into: &pass)
             return true
         case (.candles, .conflate):
             let chain = try recent.chain(to: topics[id.index].newestEntry, behind: sequence, most: room(in: pass))
-            let told = chain.filter { $0.isClosedCandle || $0.stamp.sequence == last.sequence }
-            repeatPushes(told, since: sequence, of: id, into: &pass)
+            repeatPushes(Self.mergedCandles(chain), since: sequence, of: id, into: &pass)
             return true
         case (.trades, .every), (.ticker, .every), (.book, .every), (.candles, .every), (.status, _), (.orders, _):
             let chain = try recent.chain(to: topics[id.index].newestEntry, behind: sequence, most: room(in: pass))
@@ -126,36 +141,58 @@ extension Hub {
     /// Appends what makes the book that a push behind `sequence` begins with the one shown now: the net difference under CONFLATE,
     /// or the whole where that is shorter or the only way.
     func appendBook(since sequence: UInt64, of id: TopicID, into pass: inout Pass) {
+        let (start, stamp) = (Int32(pass.levels.count), topics[id.index].last)
+        guard topics[id.index].key.view.delivery == .conflate, appendNet(since: sequence, of: id, into: &pass) else {
+            return appendWholeBook(stamp, previous: sequence, of: id, into: &pass)
+        }
+        let levels = start..<Int32(pass.levels.count)
+        append(.bookDelta, stamp, since: sequence, of: id, levels: levels, into: &pass)
+    }
+
+    /// Appends all that a topic shows of a book.
+    func appendWholeBook(_ stamp: Topic.Stamp, previous: UInt64, of id: TopicID, into pass: inout Pass) {
         let start = Int32(pass.levels.count)
-        let isDifference =
-            topics[id.index].key.view.delivery == .conflate && appendNet(since: sequence, of: id, into: &pass)
-        if !isDifference { topics[id.index].window.levels(into: &pass.levels) }
-        append(
-            isDifference ? .bookDelta : .bookSnapshot,
-            topics[id.index].last,
-            since: sequence,
-            of: id,
-            levels: start..<Int32(pass.levels.count),
-            into: &pass
-        )
+        topics[id.index].window.levels(into: &pass.levels)
+        let levels = start..<Int32(pass.levels.count)
+        append(.bookSnapshot, stamp, since: previous, of: id, levels: levels, into: &pass)
     }
 
     /// Appends the levels of the net difference; false, and none, when the whole book is shorter or the only way.
     private func appendNet(since sequence: UInt64, of id: TopicID, into pass: inout Pass) -> Bool {
-        // A push changes a level at least, so that more pushes are longer than the whole.
-        let most = min(max(64, 2 * topics[id.index].window.levelCount), room(in: pass))
+        // To sort what changed costs more than to copy what is: worth it only where little changed.
+        let most = min(max(64, topics[id.index].window.levelCount / 2), settings.stateLevelsMost)
         let chain = Result { () throws(RecentPushes.Break) in
             try recent.chain(to: topics[id.index].newestEntry, behind: sequence, most: most)
         }
         guard case .success(let entries) = chain, !entries.contains(where: \.isWhole) else { return false }
         let stepCount = entries.reduce(0) { $0 + $1.stepCount }
         guard stepCount <= most else { return false }
+        let start = pass.levels.count
         recent.appendNet(of: entries, stepCount, into: &pass.levels)
+        guard pass.levels.count - start <= topics[id.index].window.levelCount else {
+            pass.levels.removeSubrange(start...)
+            return false
+        }
         return true
     }
 
+    /// The closed ones and the newest; what is left out leaves its mark of a gap to the next.
+    private static func mergedCandles(_ chain: [RecentPushes.Entry]) -> [RecentPushes.Entry] {
+        var (told, hasGap): ([RecentPushes.Entry], Bool) = ([], false)
+        for (index, entry) in chain.enumerated() {
+            hasGap = hasGap || entry.stamp.flags.contains(.gapBefore)
+            guard entry.isClosedCandle || index == chain.count - 1 else { continue }
+            told.append(entry)
+            if hasGap { told[told.count - 1].stamp.flags.insert(.gapBefore) }
+            hasGap = false
+        }
+        return told
+    }
+
     /// How much more one answer may hold.
-    private func room(in pass: Pass) -> Int { max(0, settings.stateLevelsMost - pass.pushes.count - pass.levels.count) }
+    private func room(in pass: Pass) -> Int {
+        max(0, settings.stateLevelsMost - pass.pushes.count - pass.levels.count - pass.orders.count)
+    }
 
     private func repeatPushes(_ chain: [RecentPushes.Entry], since: UInt64, of id: TopicID, into pass: inout Pass) {
         var previous = since
@@ -201,7 +238,7 @@ extension Hub {
             let place = Int(sessions[id.index].subscriptions[index].place)
             endMissing(place, of: topic, slot: id.slot)
             tellState(of: topic, id, place, into: &pass)
-            resynced.append(TopicSequence(topic: topic, sequence: topics[topic.index].last.sequence))
+            resynced.append(TopicSequence(topic: topic, sequence: stateSequence(of: topic)))
         }
         let end = Int32(pass.order.count)
         if end > start { pass.shares.append(Pass.Share(session: id, range: start..<end)) }
@@ -211,6 +248,13 @@ extension Hub {
             )
         }
         return .resynced(resynced)
+    }
+
+    /// The number that the state has which is told now: single orders are told as they are, not as of the last push.
+    private func stateSequence(of id: TopicID) -> UInt64 {
+        let key = topics[id.index].key
+        let last = topics[id.index].last.sequence
+        return key.view.channel == .orders ? max(last, states[key.instrument.index].ordersStamp.sequence) : last
     }
 
     // MARK: Topics that nobody listens to
@@ -223,7 +267,8 @@ extension Hub {
         // All at once: each by itself would move the rest.
         var count = 0
         while count < lingering.count,
-            lingering[count].untilNs <= now || lingering.count - count > settings.lingeringMost
+            lingering[count].untilNs <= now || lingeringCount > settings.lingeringMost
+                || lingering.count - count > 4 * settings.lingeringMost
         {
             endIfLingering(lingering[count])
             count += 1
@@ -233,25 +278,41 @@ extension Hub {
 
     /// Makes room for another topic, if one is kept that nobody listens to.
     mutating func endOldestLingering() {
-        while let first = lingering.first {
-            lingering.removeFirst()
-            if endIfLingering(first) { return }
+        var count = 0
+        while count < lingering.count {
+            count += 1
+            if endIfLingering(lingering[count - 1]) { break }
         }
+        lingering.removeFirst(count)
     }
 
     /// Ends a topic unless somebody came back, or it has a later turn.
     @discardableResult
     private mutating func endIfLingering(_ one: (topic: TopicID, untilNs: Int64)) -> Bool {
         guard topics[one.topic.index].lingersUntilNs == one.untilNs else { return false }
+        endLingering(of: one.topic)
         endTopic(one.topic)
         return true
     }
 
+    /// Somebody listens again, or nobody will.
+    mutating func endLingering(of id: TopicID) {
+        guard topics[id.index].lingersUntilNs != nil else { return }
+        topics[id.index].lingersUntilNs = nil
+        lingeringCount -= 1
+    }
+
     /// Keeps a topic that lost its last subscriber for a while.
+    ///
+    /// Only as many of an instrument's as one session may hold: each costs work at every event.
     mutating func linger(_ id: TopicID) {
-        guard settings.lingerNs > 0, topics[id.index].key.format == .enhanced else { return endTopic(id) }
+        let key = topics[id.index].key
+        guard settings.lingerNs > 0, key.isRepeated, key.format == .enhanced,
+            states[key.instrument.index].topics(of: key.view.channel).count <= settings.viewsMost
+        else { return endTopic(id) }
         let untilNs = nowNs + settings.lingerNs
         topics[id.index].lingersUntilNs = untilNs
+        lingeringCount += 1
         lingering.append((id, untilNs))
     }
 }
@@ -281,6 +342,20 @@ extension RecentPushes {
     }
 }
 
+extension Topic.Key {
+    /// Whether what was pushed is ever told again: to who comes back, or was slow with a book.
+    ///
+    /// Of all others the newest value says everything.
+    fileprivate var isRepeated: Bool {
+        switch (format, view.channel, view.delivery) {
+        case (_, .book, .conflate): true
+        case (.legacy, _, _): false
+        case (.enhanced, _, .every), (.enhanced, .trades, .conflate), (.enhanced, .candles, .conflate): true
+        case (.enhanced, _, _): false
+        }
+    }
+}
+
 extension LevelChange {
     fileprivate func isOfLevel(_ other: LevelChange) -> Bool { side == other.side && price == other.price }
 }
@@ -300,9 +375,9 @@ extension RecentPushes.Entry {
 }
 
 extension TradeAggregate? {
-    fileprivate mutating func add(_ payload: Push.Payload) {
-        switch payload {
-        case .trade(let trade): add(trade)
+    fileprivate mutating func add(_ entry: RecentPushes.Entry) {
+        switch entry.payload {
+        case .trade(let trade): add(trade, entry.stamp.flags)
         case .tradeAggregate(let more): add(more)
         default: break
         }

@@ -89,7 +89,7 @@ extension Hub {
                 guard patterns.insert(symbol).inserted else { continue }
                 subscribe(toWildcard: symbol, view, id, requestID, &told, &outcomes, into: &pass)
             } else if let instrument = table.id(named: symbol) {
-                let from = request.from.isEmpty || request.from[index].sequence == 0 ? nil : request.from[index]
+                let from = request.from.isEmpty || request.from[index].isNone ? nil : request.from[index]
                 outcomes.append(
                     subscribe(to: instrument, view, id, as: symbol, isFromWildcard: false, from: from, into: &pass)
                 )
@@ -132,7 +132,7 @@ extension Hub {
             fields.append(.init("candle_interval", "is for the candles channel only"))
         }
         if request.history > 0 { fields += Self.faults(ofHistory: request) }
-        if !request.from.isEmpty { fields += faults(ofPositions: request, for: id) }
+        if !request.from.isEmpty { fields += Self.faults(ofPositions: request) }
         if delivery == .latest, request.intervalMs < 20 {
             fields.append(.init("interval_ms", "must be 20 or more under LATEST"))
         }
@@ -150,12 +150,12 @@ extension Hub {
     }
 
     /// What is wrong with a wish to go on from positions.
-    private func faults(ofPositions request: SubscribeRequest, for id: SessionID) -> [Refusal.Field] {
+    private static func faults(ofPositions request: SubscribeRequest) -> [Refusal.Field] {
         guard request.from.count == request.symbols.count else {
             return [.init("from", "must have one position for each of the \(request.symbols.count) symbols")]
         }
         let isOfWildcard = zip(request.from, request.symbols).contains { position, symbol in
-            position.sequence > 0 && symbol.utf8.contains(UInt8(ascii: "*"))
+            !position.isNone && symbol.utf8.contains(UInt8(ascii: "*"))
         }
         return isOfWildcard ? [.init("from", "is for symbols that are named, not for wildcards")] : []
     }
@@ -216,14 +216,19 @@ extension Hub {
         let result = Result { () throws(Refusal) in
             let (topic, isNew) = try listen(to: instrument, view, id, as: symbol, isFromWildcard: isFromWildcard)
             guard isNew else { return describe(topic) }
+            var description = describe(topic)
             let place = topics[topic.index].subscribers.count - 1
             if let position {
-                let (pushes, outcome) = recover(topic, from: position, into: &pass)
+                let (pushes, outcome) = recover(topic, from: position, id, place, into: &pass)
                 recovery = outcome
                 for push in pushes { pass.order.append(Int32(push)) }
+                // Past candles end before what is pushed first.
+                if let first = pushes.first, case .candle(let candle) = pass.pushes[first].payload {
+                    description.firstOpenNs = candle.openNs
+                }
             }
             if recovery?.isRecovered != true { tellState(of: topic, id, place, into: &pass) }
-            return describe(topic)
+            return description
         }
         return SymbolOutcome(symbol: symbol, result: result, recovery: recovery)
     }
@@ -262,7 +267,7 @@ extension Hub {
         guard let topic = topicIDs[key] ?? makeTopic(key) else {
             throw Refusal(.tooManyTopics, "The hub serves as many views as it may.", retryAfterMs: 10_000)
         }
-        topics[topic.index].lingersUntilNs = nil
+        endLingering(of: topic)
         let place = Int32(sessions[id.index].subscriptions.count)
         sessions[id.index].places[topic] = place
         sessions[id.index].madeCount += 1
@@ -297,7 +302,7 @@ extension Hub {
     /// Whether the first state of a topic may come later than the answer that names it.
     ///
     /// So that one request for a thousand whole books does not make one message of all of them.
-    private func mayWait(_ topic: TopicID, of id: SessionID, in pass: Pass) -> Bool {
+    func mayWait(_ topic: TopicID, of id: SessionID, in pass: Pass) -> Bool {
         let view = topics[topic.index].key.view
         guard view.channel == .orders || view.channel == .book && view.delivery != .every else { return false }
         return sessions[id.index].isBlocked || pass.levels.count + pass.orders.count >= settings.stateLevelsMost

@@ -67,6 +67,8 @@ public struct TradeAggregate: Hashable, Sendable {
     public var last: Price
     public var volume: Quantity
     public var count: UInt32
+    /// Whether trades before one of these were lost on their way to the hub.
+    public var isBehindGap = false
 
     public init(_ trade: Trade) {
         high = trade.price

@@ -51,12 +51,7 @@ struct RecentPushes: Sendable {
     ) -> UInt64 {
         let isKept = levels.count <= stepsMost / 4
         let entry = Entry(
-            stamp: Topic.Stamp(
-                sequence: push.sequence,
-                eventNs: push.eventNs,
-                receivedNs: push.receivedNs,
-                flags: push.flags
-            ),
+            stamp: push.stamp,
             previous: push.previous,
             payload: push.payload,
             checksum: push.checksum,
@@ -116,5 +111,11 @@ struct RecentPushes: Sendable {
         }
         found.reverse()
         return found
+    }
+}
+
+extension Push {
+    var stamp: Topic.Stamp {
+        Topic.Stamp(sequence: sequence, eventNs: eventNs, receivedNs: receivedNs, flags: flags)
     }
 }

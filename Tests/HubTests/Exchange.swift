@@ -200,7 +200,7 @@ struct Exchange {
         for topic in topics {
             let view = topic.description.view
             // A book that was put off has not come: there is nothing to go on from.
-            let last = view.channel == .book && !topic.hasHeard ? 0 : topic.last
+            let isKnown = view.channel != .book || topic.hasHeard
             let request = SubscribeRequest(
                 channel: view.channel,
                 symbols: [topic.description.instrument.qualifiedSymbol],
@@ -209,7 +209,7 @@ struct Exchange {
                 group: UInt64(view.group),
                 intervalMs: view.intervalMs,
                 candleInterval: view.candleInterval,
-                from: [Position(epoch: epoch, sequence: last)]
+                from: [Position(epoch: epoch, sequence: topic.last)].filter { _ in isKnown }
             )
             requestCount += 1
             let answer = floor.hub.handle(
@@ -221,7 +221,7 @@ struct Exchange {
             guard case .subscribed(let outcomes) = answer else { preconditionFailure("refused: \(answer)") }
             clients[client].note(outcomes[0], goingOnFrom: topic)
             deliver(asFirstState: true)
-            if last > 0 { recoveries.append(outcomes[0].recovery) }
+            if isKnown { recoveries.append(outcomes[0].recovery) }
         }
         return recoveries
     }

@@ -18,7 +18,7 @@ struct HubRecoveryTests {
         let client = exchange.open()
         let (intervalMs, interval) = (delivery == .latest ? 20 : 0, channel == .candles ? CandleInterval.second : nil)
         exchange.status(.live)
-        exchange.snapshot(bids: [(99, 1), (98, 2)], asks: [(101, 1)])
+        exchange.snapshot(bids: [(99, 1), (98, 2)], asks: [(101, 1)] + (110...115).map { ($0, 1) })
         exchange.subscribe(
             client,
             channel,
@@ -212,6 +212,120 @@ struct HubRecoveryTests {
         exchange.close(client)
         exchange.floor.hub.endLingering(atNs: exchange.nowNs + 80_000_000_000)
         #expect(exchange.hub.topicCount == 0 && exchange.hub.isConsistent)
+    }
+
+    @Test("is waited for only when its connection was lost, and not in more views than one client may hold")
+    func lingersWithin() {
+        var settings = Self.lingering
+        settings.viewsMost = 2
+        var exchange = Exchange("BTC-USD", settings: settings)
+        exchange.run()
+        let clients = [exchange.open(), exchange.open()]
+        exchange.subscribe(clients[0], .book, "BTC-USD")
+        exchange.unsubscribe(clients[0], .book, "BTC-USD")
+        #expect(exchange.hub.topicCount == 0)
+        for (number, client) in clients.enumerated() {
+            for group in 1...2 as ClosedRange<UInt64> {
+                exchange.subscribe(client, .book, "BTC-USD", group: group + 2 * UInt64(number))
+            }
+        }
+        for client in clients { _ = exchange.leave(client) }
+        #expect(exchange.hub.topicCount == 2 && exchange.hub.isConsistent)
+        // Of these the newest value says everything.
+        exchange.subscribe(exchange.open(), .ticker, "BTC-USD")
+        _ = exchange.leave(2)
+        #expect(exchange.hub.topicCount == 2)
+    }
+
+    @Test("while it takes no bytes, is given a book when it does, and no more than one answer may hold at once")
+    func putsOff() throws {
+        var settings = Self.lingering
+        settings.stateLevelsMost = 3
+        var exchange = Exchange("BTC-USD", "ETH-USD", settings: settings)
+        let client = exchange.open()
+        for instrument in [0, 1] { exchange.snapshot(bids: (1...5).map { ($0, 1) }, on: instrument) }
+        for name in ["BTC-USD", "ETH-USD"] { exchange.subscribe(client, .book, name) }
+        exchange.free(client)
+        let known = exchange.leave(client)
+        for instrument in [0, 1] { exchange.change(bids: (1...5).map { ($0, 2) }, on: instrument) }
+        exchange.run(afterMs: 1)
+        let session = Client(session: exchange.floor.hub.open(.enhanced), format: .enhanced)
+        exchange.clients[client] = session
+        let positions = known.map { Position(epoch: 7, sequence: $0.last) }
+        let names = known.map(\.description.instrument.symbol)
+        let request = SubscribeRequest(channel: .book, symbols: names, from: positions)
+        let answer = exchange.floor.hub.handle(
+            .subscribe(request),
+            from: session.session,
+            requestID: 1,
+            into: &exchange.pass
+        )
+        guard case .subscribed(let outcomes) = answer else { return #expect(Bool(false), "\(answer)") }
+        #expect(outcomes.map(\.recovery) == [Recovery(), Recovery()])
+        #expect(exchange.pass.pushes.map(\.instrument.rawValue) == [0])
+        for (outcome, topic) in zip(outcomes, known) { exchange.clients[client].note(outcome, goingOnFrom: topic) }
+        for _ in known { exchange.free(client) }
+        #expect(exchange.clients[client].heard.map(\.push.previous) == [1, 1])
+        #expect(exchange.faults == [] && exchange.hub.isConsistent)
+    }
+
+    @Test("that had no event yet goes on from the beginning")
+    func fromZero() {
+        var exchange = Exchange("BTC-USD", settings: Self.lingering)
+        let client = exchange.open()
+        exchange.subscribe(client, .trades, "BTC-USD")
+        let known = exchange.leave(client)
+        for _ in 0..<3 { exchange.trade(100) }
+        exchange.run()
+        #expect(exchange.comeBack(client, known) == [Recovery()])
+        #expect(exchange.clients[client].heard.map(\.push.sequence) == [1, 2, 3] && exchange.faults == [])
+    }
+
+    @Test("is told of a loss on the way to the hub also where it gets a sum", arguments: [true, false])
+    func gaps(isAway: Bool) throws {
+        var exchange = Exchange("BTC-USD", settings: Self.lingering)
+        var hub = exchange.floor.hub
+        var session = hub.open(.enhanced)
+        var pass = Pass()
+        func subscribe(_ from: [Position] = []) {
+            let request = SubscribeRequest(channel: .trades, symbols: ["BTC-USD"], delivery: .conflate, from: from)
+            _ = hub.handle(.subscribe(request), from: session, requestID: 1, into: &pass)
+        }
+        func trade(_ sequence: UInt64) {
+            let trade = Trade(
+                price: Price(ticks: 1),
+                quantity: Quantity(lots: 1),
+                aggressor: .buyer,
+                id: TradeID(sequence)
+            )
+            let event = MarketEvent(
+                instrument: InstrumentID(0),
+                eventNs: 1,
+                receivedNs: 1,
+                sequence: sequence,
+                payload: .trade(trade)
+            )
+            hub.receive(event, levels: Span())
+            hub.pass(atNs: Int64(sequence), into: &pass)
+        }
+        subscribe()
+        trade(1)
+        if isAway { hub.close(session) } else { hub.setBlocked(true, session) }
+        pass.removeAll()
+        // Two to four never came.
+        for sequence in [5, 6] as [UInt64] { trade(sequence) }
+        pass.removeAll()
+        if isAway {
+            session = hub.open(.enhanced)
+            subscribe([Position(epoch: 7, sequence: 1)])
+        } else {
+            hub.setBlocked(false, session)
+            hub.catchUp(session, into: &pass)
+        }
+        let push = try #require(pass.pushes.first)
+        guard case .tradeAggregate(let sum) = push.payload else { return #expect(Bool(false), "\(push)") }
+        #expect(sum.count == 2 && push.skipped == 4 && push.flags.contains(.gapBefore))
+        exchange.run()
     }
 
     @Test("gives way to who needs a topic now")

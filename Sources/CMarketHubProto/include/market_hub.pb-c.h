@@ -292,7 +292,8 @@ struct  Markethub__V2__Subscribe
    */
   Markethub__V2__CandleInterval candle_interval;
   /*
-   * Where to go on after a lost connection: one for each of the symbols, in their order, or none. Not for wildcards.
+   * Where to go on after a lost connection: one for each of the symbols, in their order, or none at all. An empty one begins the
+   * symbol's subscription as any other. Not for wildcards.
    */
   size_t n_from;
   Markethub__V2__Position **from;
@@ -317,8 +318,8 @@ struct  Markethub__V2__Position
    */
   uint64_t epoch;
   /*
-   * Of the last push of the topic that the client has; 0 for none. Where no state comes first, as of trades, that of the subscribe
-   * result is as good.
+   * Of the last push of the topic that the client has. Where no state comes first, as of trades, that of the subscribe result is
+   * as good.
    */
   uint64_t sequence;
 };

@@ -313,7 +313,7 @@ package struct HubConfiguration: ConfigurationSection {
         ConfigurationKey(
             "topicLingerMs",
             .integer(0...3_600_000),
-            "How long what nobody listens to any more is followed on, so that who comes back misses nothing. 0: not at all."
+            "How long what a lost connection alone listened to is followed on, so that who comes back misses nothing. 0: not at all."
         ),
     ]
 

@@ -330,7 +330,10 @@ export interface Subscribe {
     intervalMs: number;
     /** Candles only; 1m when absent. */
     candleInterval: CandleInterval;
-    /** Where to go on after a lost connection: one for each of the symbols, in their order, or none. Not for wildcards. */
+    /**
+     * Where to go on after a lost connection: one for each of the symbols, in their order, or none at all. An empty one begins the
+     * symbol's subscription as any other. Not for wildcards.
+     */
     from: Position[];
     /** Candles only: so many past ones, at most 1,000, in the reply; in all symbols of a request at most 4,000. Not for wildcards. */
     history: number;
@@ -448,8 +451,8 @@ export interface Position {
     /** Of the connection that the pushes came on. */
     epoch: number;
     /**
-     * Of the last push of the topic that the client has; 0 for none. Where no state comes first, as of trades, that of the subscribe
-     * result is as good.
+     * Of the last push of the topic that the client has. Where no state comes first, as of trades, that of the subscribe result is
+     * as good.
      */
     sequence: number;
 }
