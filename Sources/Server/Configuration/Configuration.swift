@@ -308,7 +308,7 @@ package struct HubConfiguration: ConfigurationSection {
         ConfigurationKey(
             "recentPushesMost",
             .integer(0...100_000_000),
-            "Pushes that an I/O loop keeps for clients who missed them, over all topics; some 300 bytes each. 0: none."
+            "Pushes that an I/O loop keeps for clients who missed them, over all topics; some 400 bytes each. 0: none."
         ),
         ConfigurationKey(
             "topicLingerMs",
