@@ -128,126 +128,131 @@ private var answers: [(name: String, answer: Answer)] {
     ]
 }
 
-private let clientCommands: [(name: String, request: Request, write: @Sendable (inout OutputBytes) -> Void)] = [
-    (
-        "connect", .connect(ConnectRequest(client: "vectors 1", passMs: 25)),
-        { out in
-            out.message(2) { out in
-                out.field(1, "vectors 1")
-                out.field(2, 25)
+// Made anew each time, as the answers are.
+private var clientCommands: [(name: String, request: Request, write: @Sendable (inout OutputBytes) -> Void)] {
+    [
+        (
+            "connect", .connect(ConnectRequest(client: "vectors 1", passMs: 25)),
+            { out in
+                out.message(2) { out in
+                    out.field(1, "vectors 1")
+                    out.field(2, 25)
+                }
             }
-        }
-    ),
-    (
-        "subscribe",
-        .subscribe(
-            SubscribeRequest(
-                channel: .book,
-                symbols: ["BTC-USD", "*@kraken"],
-                delivery: .conflate,
-                depth: 10,
-                group: 5,
-                intervalMs: 100
-            )
         ),
-        { out in
-            out.message(5) { out in
-                out.field(1, 3)
-                out.element(2, "BTC-USD")
-                out.element(2, "*@kraken")
-                out.field(3, 10)
-                out.field(4, varint: 5)
-                out.field(5, 2)
-                out.field(6, 100)
+        (
+            "subscribe",
+            .subscribe(
+                SubscribeRequest(
+                    channel: .book,
+                    symbols: ["BTC-USD", "*@kraken"],
+                    delivery: .conflate,
+                    depth: 10,
+                    group: 5,
+                    intervalMs: 100
+                )
+            ),
+            { out in
+                out.message(5) { out in
+                    out.field(1, 3)
+                    out.element(2, "BTC-USD")
+                    out.element(2, "*@kraken")
+                    out.field(3, 10)
+                    out.field(4, varint: 5)
+                    out.field(5, 2)
+                    out.field(6, 100)
+                }
             }
-        }
-    ),
-    (
-        "subscribe-candles",
-        .subscribe(SubscribeRequest(channel: .candles, symbols: ["BTC-USD"], candleInterval: .fiveMinutes)),
-        { out in
-            out.message(5) { out in
-                out.field(1, 4)
-                out.element(2, "BTC-USD")
-                out.field(7, 3)
-            }
-        }
-    ),
-    (
-        "subscribe-candles-history",
-        .subscribe(SubscribeRequest(channel: .candles, symbols: ["BTC-USD"], history: 1_000)),
-        { out in
-            out.message(5) { out in
-                out.field(1, 4)
-                out.element(2, "BTC-USD")
-                out.field(9, 1_000)
-            }
-        }
-    ),
-    (
-        "subscribe-from",
-        .subscribe(
-            SubscribeRequest(
-                channel: .trades,
-                symbols: ["BTC-USD", "ETH-USD"],
-                from: [Position(epoch: 1_767_323_045_000, sequence: 900), Position(epoch: 0, sequence: 0)]
-            )
         ),
-        { out in
-            out.message(5) { out in
-                out.field(1, 2)
-                out.element(2, "BTC-USD")
-                out.element(2, "ETH-USD")
-                out.message(8) { out in
-                    out.field(1, varint: 1_767_323_045_000)
-                    out.field(2, varint: 900)
-                }
-                out.message(8) { _ in }
-            }
-        }
-    ),
-    (
-        "resync", .resync(ResyncRequest(topics: [TopicID(7), TopicID(300)])),
-        { out in
-            out.message(9) { out in
-                out.message(1) { out in
-                    out.append(7 as UInt8)
-                    out.append(0xAC as UInt8)
-                    out.append(0x02 as UInt8)
+        (
+            "subscribe-candles",
+            .subscribe(SubscribeRequest(channel: .candles, symbols: ["BTC-USD"], candleInterval: .fiveMinutes)),
+            { out in
+                out.message(5) { out in
+                    out.field(1, 4)
+                    out.element(2, "BTC-USD")
+                    out.field(7, 3)
                 }
             }
-        }
-    ),
-    (
-        "unsubscribe",
-        .unsubscribe(UnsubscribeRequest(channel: .trades, symbols: ["BTC-USD"], topics: [TopicID(7), TopicID(300)])),
-        { out in
-            out.message(6) { out in
-                out.field(1, 2)
-                out.element(2, "BTC-USD")
-                out.message(3) { out in
-                    out.append(7 as UInt8)
-                    out.append(0xAC as UInt8)
-                    out.append(0x02 as UInt8)
+        ),
+        (
+            "subscribe-candles-history",
+            .subscribe(SubscribeRequest(channel: .candles, symbols: ["BTC-USD"], history: 1_000)),
+            { out in
+                out.message(5) { out in
+                    out.field(1, 4)
+                    out.element(2, "BTC-USD")
+                    out.field(9, 1_000)
                 }
             }
-        }
-    ),
-    (
-        "list", .list(ListRequest(pattern: "BTC-*", from: 1, limit: 50)),
-        { out in
-            out.message(7) { out in
-                out.field(1, "BTC-*")
-                out.field(2, 1)
-                out.field(3, 50)
+        ),
+        (
+            "subscribe-from",
+            .subscribe(
+                SubscribeRequest(
+                    channel: .trades,
+                    symbols: ["BTC-USD", "ETH-USD"],
+                    from: [Position(epoch: 1_767_323_045_000, sequence: 900), Position(epoch: 0, sequence: 0)]
+                )
+            ),
+            { out in
+                out.message(5) { out in
+                    out.field(1, 2)
+                    out.element(2, "BTC-USD")
+                    out.element(2, "ETH-USD")
+                    out.message(8) { out in
+                        out.field(1, varint: 1_767_323_045_000)
+                        out.field(2, varint: 900)
+                    }
+                    out.message(8) { _ in }
+                }
             }
-        }
-    ),
-    (
-        "ping", .ping(clientNs: 1_767_323_044_000_000_000),
-        { out in out.message(8) { $0.field(1, fixed64: 1_767_323_044_000_000_000) } }
-    ),
-]
+        ),
+        (
+            "resync", .resync(ResyncRequest(topics: [TopicID(7), TopicID(300)])),
+            { out in
+                out.message(9) { out in
+                    out.message(1) { out in
+                        out.append(7 as UInt8)
+                        out.append(0xAC as UInt8)
+                        out.append(0x02 as UInt8)
+                    }
+                }
+            }
+        ),
+        (
+            "unsubscribe",
+            .unsubscribe(
+                UnsubscribeRequest(channel: .trades, symbols: ["BTC-USD"], topics: [TopicID(7), TopicID(300)])
+            ),
+            { out in
+                out.message(6) { out in
+                    out.field(1, 2)
+                    out.element(2, "BTC-USD")
+                    out.message(3) { out in
+                        out.append(7 as UInt8)
+                        out.append(0xAC as UInt8)
+                        out.append(0x02 as UInt8)
+                    }
+                }
+            }
+        ),
+        (
+            "list", .list(ListRequest(pattern: "BTC-*", from: 1, limit: 50)),
+            { out in
+                out.message(7) { out in
+                    out.field(1, "BTC-*")
+                    out.field(2, 1)
+                    out.field(3, 50)
+                }
+            }
+        ),
+        (
+            "ping", .ping(clientNs: 1_767_323_044_000_000_000),
+            { out in out.message(8) { $0.field(1, fixed64: 1_767_323_044_000_000_000) } }
+        ),
+    ]
+}
 
 /// Of the channel that only the enhanced language has.
 private let orderPushes: [Sample] = {
