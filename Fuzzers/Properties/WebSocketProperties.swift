@@ -1,14 +1,15 @@
 import Transport
 
 extension FuzzProperty {
-    /// A server's frames mean the same however they are cut, and no message passes the bound.
+    /// Frames mean the same however they are cut, and no message passes the bound.
     ///
-    /// The first byte says into how long parts the rest is cut.
+    /// The first byte says whose they are, and into how long parts the rest is cut.
     static let webSocketFrames = FuzzProperty(name: "websocket-frames") { bytes in
         guard let first = bytes.first else { return }
         let rest = UnsafeRawBufferPointer(rebasing: bytes.dropFirst())
-        let whole = FrameListener.hear(rest, partBytes: max(1, rest.count))
-        let cut = FrameListener.hear(rest, partBytes: Int(first) + 1)
+        let sender: WebSocketFrameReader.Sender = first < 128 ? .server : .client
+        let whole = FrameListener.hear(rest, from: sender, partBytes: max(1, rest.count))
+        let cut = FrameListener.hear(rest, from: sender, partBytes: Int(first & 127) + 1)
         precondition(whole.heard == cut.heard, "messages mean something else when their bytes are cut")
         precondition(whole.fault == cut.fault, "the protocol is broken elsewhere when the bytes are cut")
     }
@@ -24,17 +25,25 @@ extension FuzzProperty {
     }
 }
 
-/// What a client hears of a server's frames.
+/// What one end hears of the other's frames.
 private struct FrameListener {
     private(set) var heard: [[UInt8]] = []
     private(set) var fault: WebSocketFault?
     private static let messageBytesMost = 300
 
-    static func hear(_ bytes: UnsafeRawBufferPointer, partBytes: Int) -> FrameListener {
+    static func hear(
+        _ bytes: UnsafeRawBufferPointer,
+        from sender: WebSocketFrameReader.Sender,
+        partBytes: Int
+    ) -> FrameListener {
         var listener = FrameListener()
-        var reader = WebSocketFrameReader(messageBytesMost: messageBytesMost)
-        for start in stride(from: 0, to: bytes.count, by: partBytes) {
-            let part = UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + partBytes, bytes.count)])
+        var reader = WebSocketFrameReader(from: sender, messageBytesMost: messageBytesMost)
+        // A client's frames are unmasked where they lie.
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
+        defer { copy.deallocate() }
+        copy.copyMemory(from: bytes)
+        for start in stride(from: 0, to: copy.count, by: partBytes) {
+            let part = UnsafeRawBufferPointer(rebasing: copy[start..<min(start + partBytes, copy.count)])
             do throws(WebSocketFault) {
                 try reader.read(part) { message, payload in
                     precondition(payload.count <= messageBytesMost, "a bound is passed")

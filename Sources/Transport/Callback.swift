@@ -32,19 +32,10 @@ extension IOLoop {
         _ input: UnsafeMutableRawPointer?
     ) -> Int32 {
         switch reason {
-        case LWS_CALLBACK_RECEIVE:
-            partArrived(id, wsi, bytes)
-            return 0
-        case LWS_CALLBACK_SERVER_WRITEABLE, LWS_CALLBACK_RAW_WRITEABLE:
+        case LWS_CALLBACK_RAW_WRITEABLE:
             drained(id, wsi)
             return 0
-        case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-            goodbyeArrived(id, bytes)
-            return 0
         case LWS_CALLBACK_RAW_RX: return rawArrived(id, bytes)
-        case LWS_CALLBACK_RECEIVE_PONG:
-            pongArrived(id, bytes)
-            return 0
         case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
             sockets[id].wsi = wsi
             return 0
@@ -56,7 +47,6 @@ extension IOLoop {
         case LWS_CALLBACK_HTTP_BODY_COMPLETION: return bodyCompleted(id, wsi)
         case LWS_CALLBACK_HTTP_WRITEABLE: return answerWritable(id, wsi)
         case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: return upgradeAsked(id, wsi)
-        case LWS_CALLBACK_ESTABLISHED: return upgraded(id, wsi)
         case LWS_CALLBACK_WSI_DESTROY:
             destroyed(id)
             return 0

@@ -90,7 +90,7 @@ extension IOLoop {
         secondsMost: Int,
         client: ClientConnection
     ) {
-        let id = sockets.add(role: .httpClient, peer: server.host)
+        let id = sockets.add(role: .httpClient, peerAddress: server.host)
         sockets[id].client = client
         sockets[id].deadlineNs = nowNs + UInt64(secondsMost) * 1_000_000_000
         let key = ClientVhostKey(authorities: authorities, connectSeconds: secondsMost, isTLS: server.isTLS)

@@ -7,7 +7,7 @@ final class HTTPExchange {
     var request: HTTPRequest
     let bodyBytes: Int
     /// Set on an upgrade that was admitted.
-    var admission: (subprotocol: String?, tag: UInt8, socketClass: SocketClass)?
+    var admission: Admission?
     /// The part of the answer's body that has not left yet.
     var response: HTTPResponse?
     var sentBytes = 0
@@ -16,6 +16,14 @@ final class HTTPExchange {
     var isHeld = false
     /// Whether its header has left.
     var hasBegun = true
+
+    struct Admission {
+        /// Sec-WebSocket-Key.
+        var key: String
+        var subprotocol: String?
+        var tag: UInt8
+        var socketClass: SocketClass
+    }
 
     init(request: HTTPRequest, bodyBytes: Int) {
         self.request = request
@@ -89,7 +97,7 @@ extension IOLoop {
 
     /// An upgrade is asked for: LWS_CALLBACK_HTTP_CONFIRM_UPGRADE.
     ///
-    /// Zero lets it happen. The only place where it can be refused with a status: later refusals hang up without a word.
+    /// Never lets libwebsockets do it: what is admitted is taken from it, what is refused gets its status here.
     func upgradeAsked(_ id: ConnectionID, _ wsi: OpaquePointer) -> Int32 {
         sockets[id].deadlineNs = 0
         sockets[id].hasAsked = true
@@ -97,7 +105,6 @@ extension IOLoop {
         // libwebsockets answers an unknown kind of upgrade itself, drops the header, and asks nevertheless.
         guard let head = AdmissionGate.head(of: reader, isUpgrade: true) else { return -1 }
         if let refusal = refusalForAll(id) { return refuse(wsi, refusal) }
-        let settings = listeners[Int(sockets[id].listener)].settings
         if case .refuse(let status, let message) = AdmissionGate.judge(head, bodyBytesMost: 0) {
             handler?.turnedAway(.badRequest, on: self)
             var refusal = refusal(status, message)
@@ -109,15 +116,19 @@ extension IOLoop {
         switch handler.admit(exchange.request, on: self) {
         case .refuse(let response): return refuse(wsi, response)
         case .accept(let subprotocol, let tag, let socketClass):
-            // libwebsockets chooses by itself, the first offered that it knows; nothing offered is the plain one.
-            let offered = exchange.request.offeredSubprotocols
-            let known = settings.subprotocols + [IOLoop.plainProtocol]
-            guard offered.first(where: known.contains) == subprotocol, offered.isEmpty == (subprotocol == nil) else {
-                return refuse(wsi, refusal(400, "offer one subprotocol that this path speaks"))
-            }
-            exchange.admission = (subprotocol, tag, socketClass)
+            precondition(
+                subprotocol.map(exchange.request.offeredSubprotocols.contains) ?? true,
+                "a subprotocol of its own"
+            )
+            exchange.admission = HTTPExchange.Admission(
+                key: head.webSocketKey ?? "",
+                subprotocol: subprotocol,
+                tag: tag,
+                socketClass: socketClass
+            )
+            guard takeOver(id, wsi, socketClass) else { return refuse(wsi, refusal(503, "too many connections")) }
             sockets[id].exchange = exchange
-            return 0
+            return -1
         }
     }
 
@@ -128,7 +139,7 @@ extension IOLoop {
             path: head.path,
             query: reader.query,
             headers: reader.headers,
-            peerAddress: sockets[id].peer,
+            peerAddress: sockets[id].peerAddress,
             listenerTag: settings.tag,
             isTLS: settings.tls != nil
         )

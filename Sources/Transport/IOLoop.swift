@@ -47,8 +47,10 @@ public final class IOLoop: @unchecked Sendable {
     var webSocketClientsMade: UInt64 = 0
     /// UDP sockets, which libuv reads itself.
     var datagramSockets: [ObjectIdentifier: DatagramSocket] = [:]
-    /// Room before the first byte of a write that libwebsockets frames itself.
-    var scratch = [UInt8](repeating: 0, count: 32 * 1024)
+    /// Watches WebSockets, which are no longer with libwebsockets.
+    let epollSet: Int32
+    /// What a WebSocket is read into: one for all of them.
+    let readRoom = UnsafeMutableRawBufferPointer.allocate(byteCount: IOLoop.readBytesMost, alignment: 16)
     var date = (second: UInt64.max, text: "")
 
     let uv = UnsafeMutablePointer<uv_loop_t>.allocate(capacity: 1)
@@ -79,7 +81,14 @@ public final class IOLoop: @unchecked Sendable {
         ct_keep_log_lines()
         let descriptor = ct_eventfd()
         guard descriptor >= 0 else { throw .system(operation: "make an eventfd", code: errno) }
+        let set = ct_epoll()
+        guard set >= 0 else {
+            let code = errno
+            _ = Glibc.close(descriptor)
+            throw .system(operation: "make an epoll set", code: code)
+        }
         eventDescriptor = descriptor
+        epollSet = set
         uv_loop_init(uv)
         loopList.initialize(to: UnsafeMutableRawPointer(uv))
         let plain = strdup(IOLoop.plainProtocol)
@@ -105,6 +114,8 @@ public final class IOLoop: @unchecked Sendable {
             uv_run(uv, UV_RUN_NOWAIT)
             uv_loop_close(uv)
             _ = Glibc.close(descriptor)
+            _ = Glibc.close(set)
+            readRoom.deallocate()
             free(plain)
             uv.deallocate()
             loopList.deallocate()
@@ -132,6 +143,8 @@ public final class IOLoop: @unchecked Sendable {
         let isClosed = uv_loop_close(uv) == 0
         precondition(isClosed, "a libuv handle is still open")
         if let owner { Unmanaged<IOLoop.Owner>.fromOpaque(owner).release() }
+        _ = Glibc.close(epollSet)
+        readRoom.deallocate()
         for string in strings { free(string) }
         for list in protocolLists { list.deallocate() }
         uv.deallocate()
@@ -201,6 +214,13 @@ public final class IOLoop: @unchecked Sendable {
         uv_poll_start(eventWatcher, Int32(UV_READABLE.rawValue)) { watcher, _, _ in
             guard let watcher else { return }
             IOLoop.owner(watcher.pointee.data).woken()
+        }
+        let setWatcher = addHandle(uv_poll_t.self) { uv_poll_init(uv, $0, epollSet) }
+        uv_poll_start(setWatcher, Int32(UV_READABLE.rawValue)) { watcher, _, _ in
+            guard let watcher else { return }
+            let loop = IOLoop.owner(watcher.pointee.data)
+            loop.serveEstablished()
+            loop.updateTime()
         }
         let check = addHandle(uv_check_t.self) { uv_check_init(uv, $0) }
         uv_check_start(check) { check in
@@ -320,6 +340,7 @@ public final class IOLoop: @unchecked Sendable {
         UnsafeMutableRawPointer(sweepTimer)
             .withMemoryRebound(to: lws_sorted_usec_list_t.self, capacity: 1) { lws_sul_cancel($0) }
         for timer in timers { timer.cancel() }
+        for id in sockets.identities where sockets[id].peer != nil { finish(id) }
         for socket in Array(datagramSockets.values) { socket.close() }
         for handle in handles {
             uv_close(handle) { handle in UnsafeMutableRawPointer(handle)?.deallocate() }

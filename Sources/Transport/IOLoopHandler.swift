@@ -31,8 +31,7 @@ public protocol IOLoopHandler: AnyObject {
     func writable(_ connection: ConnectionID, on loop: IOLoop)
     /// The connection is gone, whoever ended it.
     func closed(_ connection: ConnectionID, on loop: IOLoop)
-    /// The same with the WebSocket code it was closed with: ours, else the peer's, else 1006 for an end without one, which
-    /// is also what libwebsockets makes of text that is not UTF-8 and of frames against RFC 6455.
+    /// The same with the WebSocket code it was closed with: ours, else the peer's, else 1006 for an end without one.
     func closed(_ connection: ConnectionID, code: UInt16, on loop: IOLoop)
     /// A connection ended without having become anything; nothing else is told of it.
     func turnedAway(_ reason: TurnedAway, on loop: IOLoop)
@@ -76,7 +75,7 @@ public enum TurnedAway: String, Sendable {
 
 /// The answer to a request to become a WebSocket.
 public enum UpgradeDecision {
-    /// Goes ahead. `subprotocol` must be the first one offered that the listener knows, nil when none was offered.
+    /// Goes ahead. `subprotocol` must be one that was offered, or nil.
     case accept(subprotocol: String?, tag: UInt8, SocketClass)
     /// Sends this instead of 101, and closes.
     case refuse(HTTPResponse)

@@ -28,8 +28,6 @@ public struct ListenerSettings: Sendable {
     /// How long a client may take for the whole body of a request, and for each 16 KB of an answer.
     public var bodySeconds = 10
     public var bodyBytesMost = 64 * 1024
-    /// Every WebSocket subprotocol that any path of this listener can accept.
-    public var subprotocols: [String] = []
     /// A socket that listens already and becomes the loop's own, as after a hot restart.
     public var adoptDescriptor: Int32?
 
@@ -104,7 +102,7 @@ extension IOLoop {
     private func makeServerVhost(_ settings: ListenerSettings) -> OpaquePointer? {
         var info = lws_context_creation_info()
         info.port = -2  // no listening socket of libwebsockets' own (CONTEXT_PORT_NO_LISTEN_SERVER)
-        info.protocols = keepProtocols([IOLoop.plainProtocol] + settings.subprotocols, receiveBytes: 4096)
+        info.protocols = keepProtocols([IOLoop.plainProtocol], receiveBytes: 4096)
         info.vhost_name = keep("listener \(listeners.count)")
         info.options = UInt64(LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS)
         info.keepalive_timeout = Int32(settings.keepAliveSeconds)
@@ -174,7 +172,7 @@ extension IOLoop {
         }
         let id = sockets.add(
             role: listener.settings.kind == .http ? .http : .raw,
-            peer: peer,
+            peerAddress: peer,
             listener: UInt16(index)
         )
         publishCount()

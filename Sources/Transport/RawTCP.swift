@@ -10,7 +10,7 @@ extension IOLoop {
         sockets[id].phase = .open
         sockets[id].tag = settings.tag
         sockets[id].deadlineNs = 0
-        handler?.rawOpened(id, peerAddress: sockets[id].peer, tag: settings.tag, on: self)
+        handler?.rawOpened(id, peerAddress: sockets[id].peerAddress, tag: settings.tag, on: self)
         if !isServing { sayGoodbye(id) }
         return 0
     }

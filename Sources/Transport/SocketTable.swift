@@ -43,13 +43,15 @@ struct Socket {
         case gone
     }
 
-    /// libwebsockets' own connection; set once it has introduced it.
+    /// libwebsockets' own connection; set once it has introduced it, and no more once ``peer`` is set.
     var wsi: OpaquePointer?
+    /// The connection since it is a WebSocket; while it is young, libwebsockets has yet to let go of it.
+    var peer: WebSocketPeer?
     var role: Role
     var phase = Phase.young
     var listener: UInt16 = 0
     var tag: UInt8 = 0
-    /// libwebsockets holds the remainder of a write; the owner is told when it is gone.
+    /// The remainder of a write waits; the owner is told when it is gone.
     var isBlocked = false
     /// Accepted above the most, only to be told 503.
     var isSurplus = false
@@ -60,11 +62,8 @@ struct Socket {
     var closeCode: UInt16 = 0
     /// When the sweep ends the connection; zero for never.
     var deadlineNs: UInt64 = 0
-    var messageBytesMost = 0
-    /// The parts so far of a message that came in several.
-    var assembly: [UInt8] = []
     var closeReason: [UInt8] = []
-    var peer: String
+    var peerAddress: String
     var exchange: HTTPExchange?
     var client: ClientConnection?
 }
@@ -79,8 +78,8 @@ struct SocketTable {
     private(set) var acceptedCount = 0
     private(set) var count = 0
 
-    mutating func add(role: Socket.Role, peer: String, listener: UInt16 = 0) -> ConnectionID {
-        let socket = Socket(role: role, listener: listener, peer: peer)
+    mutating func add(role: Socket.Role, peerAddress: String, listener: UInt16 = 0) -> ConnectionID {
+        let socket = Socket(role: role, listener: listener, peerAddress: peerAddress)
         count += 1
         if role != .httpClient { acceptedCount += 1 }
         if let slot = free.popLast() {
@@ -99,7 +98,7 @@ struct SocketTable {
         let slot = Int(id.slot)
         count -= 1
         if slots[slot].role != .httpClient { acceptedCount -= 1 }
-        slots[slot] = Socket(role: slots[slot].role, phase: .gone, peer: "")
+        slots[slot] = Socket(role: slots[slot].role, phase: .gone, peerAddress: "")
         generations[slot] &+= 1
         free.append(id.slot)
     }

@@ -75,7 +75,7 @@ final class WebSocketClient: RawClientHandler {
         var random = SystemRandomNumberGenerator()
         let nonce = (0..<16).map { _ in UInt8.random(in: 0...255, using: &random) }
         upgrade = WebSocketUpgrade(nonce: nonce, subprotocol: settings.subprotocol)
-        reader = WebSocketFrameReader(messageBytesMost: settings.messageBytesMost)
+        reader = WebSocketFrameReader(from: .server, messageBytesMost: settings.messageBytesMost)
     }
 
     fileprivate func connect(on loop: IOLoop) {

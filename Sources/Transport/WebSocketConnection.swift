@@ -2,21 +2,20 @@ internal import CLibWebSockets
 internal import CTransport
 internal import Glibc
 
-/// Connections of clients to us, WebSocket and raw alike: writing to them, hearing from them, ending them.
+/// Connections of clients to us, WebSocket and raw alike: writing to them and ending them.
 extension IOLoop {
     // MARK: Writing
 
     /// Writes bytes that are framed already, without a copy when the kernel takes them.
     ///
-    /// Give whole frames: pings and pongs go in between writes. Best up to ``writeBytesMost``; what a longer message
-    /// has beyond that waits in libwebsockets, as any remainder does, and the result is ``WriteResult/blocked``.
+    /// Give whole frames: pings and pongs go in between writes. What the kernel does not take waits, and the result is
+    /// ``WriteResult/blocked``.
     public func write(_ bytes: UnsafeRawBufferPointer, to connection: ConnectionID) -> WriteResult {
-        guard sockets.contains(connection), sockets[connection].phase == .open,
-            let wsi = sockets[connection].wsi
-        else { return .gone }
+        guard sockets.contains(connection), sockets[connection].phase == .open else { return .gone }
         if sockets[connection].isBlocked { return .refused }
+        if let peer = sockets[connection].peer { return write(bytes, to: connection, of: peer) }
+        guard let wsi = sockets[connection].wsi else { return .gone }
         guard let start = bytes.bindMemory(to: UInt8.self).baseAddress else { return .sent }
-        // A remainder here is a pong of libwebsockets' own. It puts these bytes behind it; there is one at most.
         let result = lws_write(wsi, UnsafeMutablePointer(mutating: start), bytes.count, LWS_WRITE_HTTP)
         if result < 0 {
             abort(connection)
@@ -24,8 +23,8 @@ extension IOLoop {
         }
         guard lws_partial_buffered(wsi) != 0 else { return .sent }
         sockets[connection].isBlocked = true
-        // A raw connection would be asked to read again and again while it cannot write.
-        if sockets[connection].role == .raw { lws_rx_flow_control(wsi, 0) }
+        // It would be asked to read again and again while it cannot write.
+        lws_rx_flow_control(wsi, 0)
         return .blocked
     }
 
@@ -51,7 +50,6 @@ extension IOLoop {
         sockets[connection].phase = .closing(code: code)
         sockets[connection].closeCode = code
         sockets[connection].closeReason = Array(reason.utf8.prefix(123))
-        sockets[connection].assembly = []
         sockets[connection].deadlineNs = nowNs + 2_000_000_000
         requestClose(connection)
     }
@@ -61,11 +59,10 @@ extension IOLoop {
         guard sockets.contains(connection), !sockets[connection].isAborting else { return }
         sockets[connection].isAborting = true
         if sockets[connection].phase != .young { sockets[connection].phase = .gone }
-        sockets[connection].assembly = []
         requestClose(connection)
     }
 
-    private func requestClose(_ id: ConnectionID) {
+    func requestClose(_ id: ConnectionID) {
         // A timer of libuv runs before the wait for events; the end of the turn would come after it.
         if closeRequests.isEmpty { wake() }
         closeRequests.append(id)
@@ -77,20 +74,20 @@ extension IOLoop {
         let requests = closeRequests
         closeRequests.removeAll(keepingCapacity: true)
         for id in requests where sockets.contains(id) {
+            if let peer = sockets[id].peer {
+                workOffCloseRequest(of: id, peer)
+                continue
+            }
             guard let wsi = sockets[id].wsi else { continue }
             if sockets[id].isAborting {
                 ct_reset_on_close(lws_get_socket_fd(wsi))
                 // Not the synchronous kill: that would first try to flush.
                 lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, Int32(LWS_TO_KILL_ASYNC))
-            } else if case .closing(let code) = sockets[id].phase {
-                // With a remainder libwebsockets sends no close frame: wait for `drained`.
+            } else if case .closing = sockets[id].phase {
+                // What waits goes first: wait for `drained`.
                 if lws_partial_buffered(wsi) != 0 { continue }
                 sockets[id].phase = .gone
-                sockets[id].deadlineNs = nowNs + 5_000_000_000  // for the peer's own close frame
-                if sockets[id].role == .webSocket {
-                    var reason = sockets[id].closeReason
-                    lws_close_reason(wsi, lws_close_status(rawValue: UInt32(code)), &reason, reason.count)
-                }
+                sockets[id].deadlineNs = nowNs + 5_000_000_000
                 lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, Int32(LWS_TO_KILL_SYNC))
             }
         }
@@ -103,7 +100,9 @@ extension IOLoop {
             sockets[id].hasAsked = true
             handler?.turnedAway(.slowHeader, on: self)
         }
-        if sockets[id].phase == .gone, let wsi = sockets[id].wsi {
+        if sockets[id].phase == .gone, sockets[id].peer != nil {
+            finish(id)
+        } else if sockets[id].phase == .gone, let wsi = sockets[id].wsi {
             // Our close frame may still lie in the peer's queue: no reset.
             lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, Int32(LWS_TO_KILL_ASYNC))
         } else {
@@ -123,51 +122,6 @@ extension IOLoop {
 
     // MARK: Called back by libwebsockets
 
-    /// An upgrade is done: LWS_CALLBACK_ESTABLISHED.
-    func upgraded(_ id: ConnectionID, _ wsi: OpaquePointer) -> Int32 {
-        guard let exchange = sockets[id].exchange, let admission = exchange.admission else { return -1 }
-        ct_bound_send_queue(
-            lws_get_socket_fd(wsi),
-            Int32(admission.socketClass.sendBufferBytes),
-            Int32(admission.socketClass.notSentLowWaterBytes)
-        )
-        sockets[id].exchange = nil
-        sockets[id].role = .webSocket
-        sockets[id].phase = .open
-        sockets[id].tag = admission.tag
-        sockets[id].messageBytesMost = admission.socketClass.messageBytesMost
-        sockets[id].deadlineNs = 0
-        handler?.opened(id, tag: admission.tag, request: exchange.request, on: self)
-        if !isServing { sayGoodbye(id) }
-        return 0
-    }
-
-    /// A part of a message.
-    func partArrived(_ id: ConnectionID, _ wsi: OpaquePointer, _ bytes: UnsafeRawBufferPointer) {
-        guard sockets[id].phase == .open else { return }
-        let announced = bytes.count + lws_remaining_packet_payload(wsi)
-        guard sockets[id].assembly.count + announced <= sockets[id].messageBytesMost else {
-            close(id, code: 1009, reason: "a message may have at most \(sockets[id].messageBytesMost) bytes")
-            return
-        }
-        let isLast = lws_is_final_fragment(wsi) != 0
-        let isText = lws_frame_is_binary(wsi) == 0
-        if sockets[id].assembly.isEmpty && isLast {
-            handler?.received(bytes, isText: isText, from: id, on: self)
-            return
-        }
-        sockets[id].assembly.append(contentsOf: bytes)
-        guard isLast else { return }
-        var message: [UInt8] = []
-        swap(&message, &sockets[id].assembly)
-        message.withUnsafeBytes { handler?.received($0, isText: isText, from: id, on: self) }
-    }
-
-    func pongArrived(_ id: ConnectionID, _ payload: UnsafeRawBufferPointer) {
-        guard sockets[id].phase == .open else { return }
-        handler?.ponged(payload, from: id, on: self)
-    }
-
     /// libwebsockets has room again; nothing may have been waiting.
     func drained(_ id: ConnectionID, _ wsi: OpaquePointer) {
         guard lws_partial_buffered(wsi) == 0 else { return }
@@ -177,31 +131,25 @@ extension IOLoop {
         }
         guard sockets[id].isBlocked else { return }
         sockets[id].isBlocked = false
-        if sockets[id].role == .raw { lws_rx_flow_control(wsi, 1) }
+        lws_rx_flow_control(wsi, 1)
         guard sockets[id].phase == .open else { return }
         handler?.writable(id, on: self)
     }
 
-    /// The peer says goodbye: LWS_CALLBACK_WS_PEER_INITIATED_CLOSE; libwebsockets answers.
-    func goodbyeArrived(_ id: ConnectionID, _ bytes: UnsafeRawBufferPointer) {
-        guard sockets[id].closeCode == 0 else { return }
-        sockets[id].closeCode = bytes.count >= 2 ? UInt16(bytes[0]) << 8 | UInt16(bytes[1]) : 1005
-    }
-
-    /// The last that is heard of a connection: LWS_CALLBACK_WSI_DESTROY.
+    /// The last that is heard of a connection of libwebsockets: LWS_CALLBACK_WSI_DESTROY.
     func destroyed(_ id: ConnectionID) {
+        if sockets[id].peer != nil { return goOn(id) }
         let socket = sockets[id]
         sockets.remove(id)
         publishCount()
         switch socket.role {
-        case .webSocket: handler?.closed(id, code: socket.closeCode == 0 ? 1006 : socket.closeCode, on: self)
         case .raw where socket.wsi != nil: handler?.closed(id, on: self)
         case .httpClient: socket.client?.ended(id, on: self)
         case .http where !socket.hasAsked:
             // libwebsockets has a timer of its own for the header, which may fire just before ours.
             let isLate = socket.deadlineNs != 0 && nowNs + 200_000_000 >= socket.deadlineNs
             handler?.turnedAway(isLate ? .slowHeader : .noRequest, on: self)
-        case .http, .raw: break
+        case .http, .raw, .webSocket: break
         }
         endIfEmpty()
     }

@@ -1,4 +1,4 @@
-/// What a server did against RFC 6455, and the code that tells it so (section 7.4.1).
+/// What the other end did against RFC 6455, and the code that tells it so (section 7.4.1).
 package struct WebSocketFault: Error, Equatable {
     package var code: UInt16
     package var reason: String
@@ -10,9 +10,9 @@ package struct WebSocketFault: Error, Equatable {
     }
 }
 
-/// Takes apart what a server sends, with no extension agreed (RFC 6455 section 5).
+/// Takes apart what a server or a client sends (RFC 6455 section 5), with no extension agreed.
 ///
-/// libwebsockets reads a client's frames byte by byte, at 1.9 µs a message of a venue. Here a frame that lies whole in what
+/// libwebsockets reads frames byte by byte, at 1.9 µs a message of a venue. Here a frame that lies whole in what
 /// was read is handed on where it lies, and only what a read cuts off is copied.
 package struct WebSocketFrameReader {
     package enum Message {
@@ -24,26 +24,39 @@ package struct WebSocketFrameReader {
         case close(code: UInt16, reason: String)
     }
 
+    /// Whose frames they are: a client's are masked, a server's are not (section 5.1).
+    package enum Sender {
+        case server
+        case client
+
+        /// Room that is kept for the next frame that a read cuts off: servers are few, and send much.
+        fileprivate var roomKeptBytes: Int { self == .server ? 256 * 1024 : 0 }
+    }
+
     private struct Header {
         var bytes: Int
         var payloadBytes: Int
         var isFinal: Bool
         var opcode: UInt8
+        /// In the order in which its bytes stand; 0 changes nothing.
+        var mask: UInt32 = 0
     }
 
+    private let sender: Sender
     private let messageBytesMost: Int
     /// The beginning of a frame whose end has not come.
     private var pending: [UInt8] = []
     /// The parts so far of a message that comes in several frames; nil outside of one.
     private var assembly: (bytes: [UInt8], isText: Bool)?
-    /// Room that is kept for the next frame that a read cuts off.
-    private static let roomKeptBytes = 256 * 1024
 
-    package init(messageBytesMost: Int) {
+    package init(from sender: Sender, messageBytesMost: Int) {
+        self.sender = sender
         self.messageBytesMost = messageBytesMost
     }
 
     /// Takes bytes as they came, cut anywhere, and hands on every message that is whole.
+    ///
+    /// A client's are unmasked where they lie, so they must lie in memory that is the caller's own to change.
     ///
     /// `take` gets a message and its payload, which is valid during the call; it answers whether it wants more. What is
     /// left when it does not is forgotten. After a fault nothing more can be read.
@@ -58,12 +71,13 @@ package struct WebSocketFrameReader {
             var frame: [UInt8] = []
             swap(&frame, &pending)
             defer {
-                if frame.capacity <= Self.roomKeptBytes {
+                if frame.capacity <= sender.roomKeptBytes {
                     frame.removeAll(keepingCapacity: true)
                     swap(&frame, &pending)
                 }
             }
-            let wantsMore = try frame.withBytes { frame throws(WebSocketFault) in
+            let wantsMore = try frame.withMutableBytes { frame throws(WebSocketFault) in
+                let frame = UnsafeRawBufferPointer(frame)
                 guard let header = try header(in: frame) else { return true }
                 return try handOn(header, UnsafeRawBufferPointer(rebasing: frame[header.bytes...]), take)
             }
@@ -76,7 +90,8 @@ package struct WebSocketFrameReader {
                 return
             }
             let end = header.bytes + header.payloadBytes
-            guard try handOn(header, UnsafeRawBufferPointer(rebasing: rest[header.bytes..<end]), take) else { return }
+            let payload = UnsafeRawBufferPointer(rebasing: rest[header.bytes..<end])
+            guard try handOn(header, payload, take) else { return }
             at += end
         }
     }
@@ -103,12 +118,14 @@ package struct WebSocketFrameReader {
         let isFinal = bytes[0] & 0x80 != 0
         let opcode = bytes[0] & 0x0f
         guard bytes[0] & 0x70 == 0 else { throw .breach("a frame uses an extension that was not agreed") }
-        guard bytes[1] & 0x80 == 0 else { throw .breach("a server's frame is masked") }
-        var header = Header(bytes: 2, payloadBytes: Int(bytes[1]), isFinal: isFinal, opcode: opcode)
+        guard (bytes[1] & 0x80 != 0) == (sender == .client) else {
+            throw .breach(sender == .client ? "a client's frame is not masked" : "a server's frame is masked")
+        }
+        var header = Header(bytes: 2, payloadBytes: Int(bytes[1] & 0x7f), isFinal: isFinal, opcode: opcode)
         if opcode & 8 != 0 {
             guard opcode <= 10 else { throw .breach("opcode \(opcode) is not known") }
             guard isFinal, header.payloadBytes < 126 else { throw .breach("a control frame is too long or in parts") }
-            return header
+            return withMask(header, bytes)
         }
         guard opcode <= 2 else { throw .breach("opcode \(opcode) is not known") }
         guard (opcode == 0) == (assembly != nil) else {
@@ -127,7 +144,33 @@ package struct WebSocketFrameReader {
         guard header.payloadBytes <= messageBytesMost - (assembly?.bytes.count ?? 0) else {
             throw .tooLong(bytesMost: messageBytesMost)
         }
+        return withMask(header, bytes)
+    }
+
+    /// The header with what a client puts behind it; nil while that is not whole.
+    private func withMask(_ header: Header, _ bytes: UnsafeRawBufferPointer) -> Header? {
+        guard sender == .client else { return header }
+        guard bytes.count >= header.bytes + 4 else { return nil }
+        var header = header
+        header.mask = bytes.loadUnaligned(fromByteOffset: header.bytes, as: UInt32.self)
+        header.bytes += 4
         return header
+    }
+
+    private static func unmask(_ bytes: UnsafeMutableRawBufferPointer, _ mask: UInt32) {
+        let wide = UInt64(mask) << 32 | UInt64(mask)
+        var at = 0
+        while at + 8 <= bytes.count {
+            let word = bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+            bytes.storeBytes(of: word ^ wide, toByteOffset: at, as: UInt64.self)
+            at += 8
+        }
+        withUnsafeBytes(of: mask) { key in
+            while at < bytes.count {
+                bytes[at] ^= key[at & 3]
+                at += 1
+            }
+        }
     }
 
     private mutating func handOn(
@@ -135,6 +178,7 @@ package struct WebSocketFrameReader {
         _ payload: UnsafeRawBufferPointer,
         _ take: (Message, UnsafeRawBufferPointer) -> Bool
     ) throws(WebSocketFault) -> Bool {
+        if header.mask != 0 { Self.unmask(UnsafeMutableRawBufferPointer(mutating: payload), header.mask) }
         switch header.opcode {
         case 8: return take(try Self.goodbye(payload), payload)
         case 9: return take(.ping, payload)
@@ -191,5 +235,12 @@ extension [UInt8] {
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         try withUnsafeBytes { bytes in Swift.Result { () throws(Failure) in try body(bytes) } }.get()
+    }
+
+    /// As ``withUnsafeMutableBytes(_:)``, which forgets what its closure throws.
+    fileprivate mutating func withMutableBytes<Result, Failure: Error>(
+        _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try withUnsafeMutableBytes { bytes in Swift.Result { () throws(Failure) in try body(bytes) } }.get()
     }
 }

@@ -1,6 +1,6 @@
 internal import CTransport
 
-/// What a client and a server say before they speak in frames (RFC 6455 section 4), from the client's side.
+/// What a client and a server say before they speak in frames (RFC 6455 section 4).
 package struct WebSocketUpgrade {
     package enum Answer: Equatable {
         /// Its end has not come.
@@ -68,6 +68,18 @@ package struct WebSocketUpgrade {
             return .refused("the server chose a subprotocol that was not offered")
         }
         return .accepted(headBytes: end)
+    }
+
+    /// What a server says to a request that it takes; from then on there are frames.
+    static func answer(key: String, subprotocol: String?) -> [UInt8] {
+        var accept = [CChar](repeating: 0, count: 29)
+        ct_websocket_accept(key, &accept)
+        var lines = [
+            "HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
+            "Sec-WebSocket-Accept: \(text(accept))",
+        ]
+        if let subprotocol { lines.append("Sec-WebSocket-Protocol: \(subprotocol)") }
+        return Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8)
     }
 
     private static func endOfHead(_ bytes: [UInt8]) -> Int? {

@@ -91,7 +91,12 @@ final class TestHandler: IOLoopHandler, @unchecked Sendable {
 
     func admit(_ request: HTTPRequest, on loop: IOLoop) -> UpgradeDecision {
         switch request.path {
-        case "/ws": .accept(subprotocol: request.offeredSubprotocols.first, tag: 7, socketClass)
+        case "/ws":
+            request.offeredSubprotocols.isEmpty
+                ? .accept(subprotocol: nil, tag: 7, socketClass)
+                : request.offeredSubprotocols.first(where: { $0.hasPrefix("market-hub.") })
+                    .map { .accept(subprotocol: $0, tag: 7, socketClass) }
+                    ?? .refuse(HTTPResponse(status: 400, text: "bad"))
         case "/secret": .refuse(HTTPResponse(status: 401, headers: [("www-authenticate", "Bearer")]))
         case "/bad": .refuse(HTTPResponse(status: 400, text: "bad"))
         default: .refuse(HTTPResponse(status: 404, text: "no such endpoint"))
@@ -159,7 +164,5 @@ func withServer(
 }
 
 func testListener(tls: TLSSettings? = nil) -> ListenerSettings {
-    var settings = ListenerSettings(host: "127.0.0.1", port: 0, tag: 3, tls: tls)
-    settings.subprotocols = ["market-hub.v1.json", "market-hub.v2.protobuf"]
-    return settings
+    ListenerSettings(host: "127.0.0.1", port: 0, tag: 3, tls: tls)
 }

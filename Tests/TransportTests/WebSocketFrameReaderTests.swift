@@ -5,17 +5,18 @@ import Testing
 /// What a reader hands on, as text.
 private func read(
     _ portions: [[UInt8]],
+    from sender: WebSocketFrameReader.Sender = .server,
     messageBytesMost: Int = 100_000,
     wanted: Int = .max
 ) -> (messages: [String], fault: WebSocketFault?) {
-    var reader = WebSocketFrameReader(messageBytesMost: messageBytesMost)
+    var reader = WebSocketFrameReader(from: sender, messageBytesMost: messageBytesMost)
     var messages: [String] = []
     for portion in portions {
         do throws(WebSocketFault) {
-            let bytes = portion
-            try bytes.withUnsafeBytes { bytes in
+            var bytes = portion
+            try bytes.withUnsafeMutableBytes { bytes in
                 Result { () throws(WebSocketFault) in
-                    try reader.read(bytes) { message, payload in
+                    try reader.read(UnsafeRawBufferPointer(bytes)) { message, payload in
                         switch message {
                         case .close(let code, let reason): messages.append("close \(code) \(reason)")
                         default:
@@ -39,7 +40,7 @@ private func frame(_ opcode: UInt8, _ text: String, isFinal: Bool = true) -> [UI
     Peer.frame(opcode, Array(text.utf8), isFinal: isFinal, isMasked: false)
 }
 
-@Suite("A reader of a server's frames")
+@Suite("A reader of frames")
 struct WebSocketFrameReaderTests {
     private static let conversation =
         frame(1, "one") + frame(2, "two") + frame(9, "ping") + frame(1, "thr", isFinal: false) + frame(10, "pong")
@@ -51,6 +52,25 @@ struct WebSocketFrameReaderTests {
         "text ",
         "close 1000 b",
     ]
+
+    /// The same, as a client says it.
+    private static let maskedConversation =
+        [(1, "one"), (2, "two"), (9, "ping")].flatMap { Peer.frame($0.0, Array($0.1.utf8)) }
+        + Peer.frame(1, Array("thr".utf8), isFinal: false) + Peer.frame(10, Array("pong".utf8))
+        + Peer.frame(0, Array("ee".utf8), isFinal: false) + Peer.frame(0, [])
+        + Peer.frame(1, [UInt8](repeating: 0x78, count: 126)) + Peer.frame(2, [UInt8](repeating: 0x79, count: 65_536))
+        + Peer.frame(1, []) + Peer.frame(8, [3, 232, 0x62])
+
+    @Test("takes a client's mask off, however the bytes are cut", arguments: [1, 3, 7, 1_000, 65_537, 1_000_000])
+    func masked(portion: Int) {
+        let bytes = Self.maskedConversation
+        let portions = stride(from: 0, to: bytes.count, by: portion)
+            .map { Array(bytes[$0..<min($0 + portion, bytes.count)]) }
+        let (messages, fault) = read(portions, from: .client)
+        #expect(messages == Self.messages && fault == nil)
+        let wrong = read([Self.conversation], from: .client)
+        #expect(wrong.fault?.code == 1002 && wrong.messages.isEmpty)
+    }
 
     @Test("hands on the same however the bytes are cut", arguments: [1, 2, 3, 5, 7, 100, 1_000, 65_537, 1_000_000])
     func cutAnywhere(portion: Int) {

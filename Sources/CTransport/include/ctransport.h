@@ -27,6 +27,32 @@ long ct_receive(int descriptor, void *bytes, size_t count);
 /// Sends what the socket takes at once and closes it.
 void ct_answer_and_close(int descriptor, const void *bytes, size_t count);
 
+// ---- connections taken out of libwebsockets
+
+/// Another descriptor of the same connection, under whose old number nothing is left that could reach it; `watcher` is the epoll
+/// set that has that number. Close both.
+int ct_take_descriptor(int descriptor, int watcher);
+/// The TLS of a connection of libwebsockets, kept beyond it; NULL where there is none.
+void *ct_tls_take(void *wsi);
+/// Goes on with it on a descriptor, once libwebsockets has let go of the connection.
+void ct_tls_resume(void *connection, int descriptor);
+/// The peer reads the end; what it still sends can be read.
+void ct_end_of_writing(int descriptor);
+
+enum ct_events { CT_READABLE = 1, CT_WRITABLE = 2 };
+enum { CT_READY_MOST = 256 };
+/// `events` are ct_events; an error or an end counts as readable.
+struct ct_ready {
+  uint64_t id;
+  uint32_t events;
+};
+int ct_epoll(void);
+/// Watches a descriptor for ct_events; `id` comes back in ct_epoll_ready.
+int ct_epoll_add(int set, int descriptor, uint32_t wanted, uint64_t id);
+int ct_epoll_change(int set, int descriptor, uint32_t wanted, uint64_t id);
+/// Whoever is ready now, at most CT_READY_MOST of them; does not wait.
+int ct_epoll_ready(int set, struct ct_ready *ready, int most);
+
 // ---- waking a loop
 
 int ct_eventfd(void);

@@ -348,7 +348,7 @@ package final class ClientLoop: IOLoopHandler {
             return
         }
         if now - max(client.lastHeardNs, client.lastPingNs) > Int64(settings.pingMs) * 1_000_000 {
-            // Never empty: libwebsockets says nothing of a pong without payload. Refused while a remainder waits; then again.
+            // Refused while a remainder waits; then again.
             if loop.ping(client.connection, payload: "hub".utf8) != .refused { clients[slot]?.lastPingNs = now }
         }
         if client.format == .enhanced, now - client.lastSentNs > Int64(settings.heartbeatMs) * 1_000_000 {

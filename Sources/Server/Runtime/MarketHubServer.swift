@@ -243,7 +243,6 @@ final class MarketHubServer {
             tls: tls
         )
         web.headerTimeoutSeconds = configuration.transport.headerTimeoutSeconds
-        web.subprotocols = [HTTPRoutes.legacySubprotocol, HTTPRoutes.enhancedSubprotocol]
         let hasClients = if case .record = purpose { false } else { true }
         if hasClients {
             for loop in loops { web.port = try loop.listen(web) }
