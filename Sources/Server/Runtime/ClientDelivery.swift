@@ -3,41 +3,94 @@ import Transport
 import Wire
 
 /// How bytes reach clients: a pass's shares, replies, what waited.
+///
+/// A broadcast goes out in slices, and between two of them clients are heard and answered. What a client is told then stands
+/// behind its share of the broadcast, which is therefore sent first: ``settle(_:on:)``.
 extension ClientLoop {
-    /// Encodes the pass and sends every session its share.
-    func deliver(on loop: IOLoop) {
-        encode()
-        deliverShares(on: loop)
+    // MARK: To everybody
+
+    func encodeBroadcast() {
+        broadcast.encode(instruments: instruments)
+        count(pushesOf: broadcast.pass)
     }
 
-    /// Makes the bytes of every push of the pass, once.
-    func encode() {
-        encoder.encode(pass, instruments: instruments)
+    /// Sends shares of the broadcast until all are sent or the time has come.
+    func deliverBroadcast(untilNs deadlineNs: Int64, on loop: IOLoop) {
+        guard broadcast.isOnItsWay else { return }
+        let sentNs = clock.nowNs
+        var now = HubClock.monotonicNs
+        while let place = broadcast.takeNext() {
+            deliver(broadcast.pass.shares[place], of: &broadcast, sentNs: sentNs, atNs: now, on: loop)
+            // A look at the clock costs a hundredth of a write.
+            now = HubClock.monotonicNs
+            if now >= deadlineNs { break }
+        }
+        if broadcast.isOnItsWay { return }
+        metrics.block.observe(ns: now - broadcast.begunNs, in: metrics.passDuration)
+    }
+
+    /// Sends a client its share of the broadcast, if it has yet to get it.
+    private func settle(_ client: Client, on loop: IOLoop) {
+        guard broadcast.isOnItsWay, let place = broadcast.take(of: client.session) else { return }
+        let share = broadcast.pass.shares[place]
+        deliver(share, of: &broadcast, sentNs: clock.nowNs, atNs: HubClock.monotonicNs, on: loop)
+    }
+
+    // MARK: To one
+
+    /// Encodes what is told aside and sends it.
+    func deliverAside(on loop: IOLoop) {
+        encodeAside()
+        sendAside(on: loop)
+    }
+
+    func encodeAside() {
+        aside.encode(instruments: instruments)
+        count(pushesOf: aside.pass)
+    }
+
+    func sendAside(on loop: IOLoop) {
+        let (sentNs, now) = (clock.nowNs, HubClock.monotonicNs)
+        while let place = aside.takeNext() {
+            let share = aside.pass.shares[place]
+            if let client = clients[slotOfSession[share.session.index]] { settle(client, on: loop) }
+            deliver(share, of: &aside, sentNs: sentNs, atNs: now, on: loop)
+        }
+    }
+
+    private func count(pushesOf pass: borrowing Pass) {
         let legacyCount = pass.pushes.reduce(0) { $0 + ($1.format == .legacy ? 1 : 0) }
         metrics.block.add(legacyCount, to: metrics[.legacy].pushes)
         metrics.block.add(pass.pushes.count - legacyCount, to: metrics[.enhanced].pushes)
     }
 
-    func deliverShares(on loop: IOLoop) {
-        let sentNs = clock.nowNs
-        let now = HubClock.monotonicNs
-        for share in pass.shares {
-            let slot = slotOfSession[share.session.index]
-            guard slot < clients.count, let (format, isBatch) = clients[slot].map({ ($0.format, $0.isBatching) }) else {
-                continue
-            }
-            metrics.block.add(share.range.count, to: metrics[format].deliveries)
-            encoder.withMessage(of: share, in: pass, format: format, isBatch: isBatch, sentNs: sentNs) { message in
-                send(message, to: slot, atNs: now, on: loop)
-            }
+    private func deliver(
+        _ share: Pass.Share,
+        of outgoing: inout OutgoingPass,
+        sentNs: Int64,
+        atNs now: Int64,
+        on loop: IOLoop
+    ) {
+        let slot = slotOfSession[share.session.index]
+        // Its session may have ended since, and another begun in its place.
+        guard slot < clients.count, let client = clients[slot], client.session == share.session else { return }
+        metrics.block.add(share.range.count, to: metrics[client.format].deliveries)
+        outgoing.withMessage(of: share, format: client.format, isBatch: client.isBatching, sentNs: sentNs) { message in
+            write(message, to: slot, atNs: now, on: loop)
         }
+    }
+
+    /// Sends a whole message of frames behind everything that the client has yet to get.
+    func send(_ message: UnsafeRawBufferPointer, to slot: Int, atNs now: Int64, on loop: IOLoop) {
+        if broadcast.isOnItsWay, let client = clients[slot] { settle(client, on: loop) }
+        write(message, to: slot, atNs: now, on: loop)
     }
 
     /// Writes a whole message of frames, or as much as the connection takes; the rest waits in the outbox.
     ///
     /// A client whose outbox would grow past its bound is closed: what waits there must not be lost, so losing it in silence is
     /// not an answer.
-    func send(_ message: UnsafeRawBufferPointer, to slot: Int, atNs now: Int64, on loop: IOLoop) {
+    private func write(_ message: UnsafeRawBufferPointer, to slot: Int, atNs now: Int64, on loop: IOLoop) {
         guard let client = clients[slot], !client.isClosing else { return }
         clients[slot]?.lastSentNs = now
         metrics.block.add(to: metrics[client.format].messagesSent)
@@ -84,10 +137,10 @@ extension ClientLoop {
         clients[slot]?.isBlocked = false
         hub.setBlocked(false, client.session)
         metrics.block.add(-1, to: metrics[client.format].blocked)
-        pass.removeAll()
-        hub.catchUp(client.session, into: &pass)
-        guard !pass.isEmpty else { return }
-        deliver(on: loop)
+        aside.begin(atNs: HubClock.monotonicNs)
+        hub.catchUp(client.session, into: &aside.pass)
+        guard !aside.pass.isEmpty else { return }
+        deliverAside(on: loop)
         finishLater(client, on: loop)
     }
 

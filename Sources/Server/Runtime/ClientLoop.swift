@@ -36,19 +36,23 @@ package final class ClientLoop: IOLoopHandler {
     var echoes = EchoClients()
     /// The connection's slot of every session's slot.
     var slotOfSession: [Int] = []
-    var encoder = PassEncoder()
-    var pass = Pass()
+    /// What goes to everybody who listens, slice by slice.
+    var broadcast = OutgoingPass()
+    /// What one client is told in answer to something, or because it was behind.
+    var aside = OutgoingPass()
     var replies = OutputBytes(capacity: 16_384)
     let requestIDs: RequestIDGenerator
     private var isPassWanted = false
+    /// Whether something was learned since the broadcast that is on its way.
+    private var hasNewsBehindBroadcast = false
     /// Clients whose connection takes bytes and who have yet to be told the state of something.
     private var unfinished: [ConnectionID] = []
     private var sweepPhase = 0
     /// Instruments that are not in the table yet; their first event has not been taken.
     private var newcomers: [Instrument] = []
 
-    /// How long a turn may tell clients the state of what they subscribed to.
-    private static let finishingNsMost: Int64 = 2_000_000
+    /// How long a turn may write to clients what others wait behind: requests, pings and rings come after it.
+    private static let sliceNs: Int64 = 500_000
     /// Events taken from the ring before clients are served again.
     private static let eventsMost = 4096
     /// A client is looked after once in so many sweeps: once a second, more often where the settings count in less.
@@ -119,9 +123,8 @@ package final class ClientLoop: IOLoopHandler {
     }
 
     package func turnEnded(on loop: IOLoop) {
-        guard isPassWanted || !unfinished.isEmpty else { return }
+        guard isPassWanted || broadcast.isOnItsWay || !unfinished.isEmpty else { return }
         isPassWanted = false
-        let started = HubClock.monotonicNs
         let count = ring.drain(most: Self.eventsMost) { units in
             learn(units, on: loop)
         } into: { event, levels in
@@ -130,19 +133,31 @@ package final class ClientLoop: IOLoopHandler {
         }
         if !newcomers.isEmpty { welcome(on: loop) }
         if count >= Self.eventsMost { isPassWanted = true }
-        pass.removeAll()
+        if broadcast.isOnItsWay {
+            if count > 0 { hasNewsBehindBroadcast = true }
+        } else {
+            beginBroadcast()
+        }
+        deliverBroadcast(untilNs: HubClock.monotonicNs + Self.sliceNs, on: loop)
+        if hasNewsBehindBroadcast, !broadcast.isOnItsWay {
+            hasNewsBehindBroadcast = false
+            isPassWanted = true
+        }
+        finish(on: loop)
+        loop.keepTurning = isPassWanted || broadcast.isOnItsWay || !unfinished.isEmpty
+        guard !broadcast.isOnItsWay, let due = hub.nextPassNs else { return }
+        loop.schedulePass(afterNs: UInt64(max(0, due - HubClock.monotonicNs)))
+    }
+
+    /// Makes the pass that is due, if there is one, and its bytes.
+    private func beginBroadcast() {
         let leftOut = Format.allCases.map { hub.leftOutCount($0) }
-        hub.pass(atNs: started, into: &pass)
+        broadcast.begin(atNs: HubClock.monotonicNs)
+        hub.pass(atNs: broadcast.begunNs, into: &broadcast.pass)
         for (format, before) in zip(Format.allCases, leftOut) where hub.leftOutCount(format) != before {
             metrics.block.add(hub.leftOutCount(format) - before, to: metrics[format].conflations)
         }
-        if !pass.isEmpty {
-            deliver(on: loop)
-            metrics.block.observe(ns: HubClock.monotonicNs - started, in: metrics.passDuration)
-        }
-        finish(on: loop)
-        loop.keepTurning = isPassWanted || !unfinished.isEmpty
-        if let due = hub.nextPassNs { loop.schedulePass(afterNs: UInt64(max(0, due - HubClock.monotonicNs))) }
+        if !broadcast.pass.isEmpty { encodeBroadcast() }
     }
 
     /// Sees to it that a client is told the rest of what it has to know, a piece in each turn.
@@ -155,17 +170,17 @@ package final class ClientLoop: IOLoopHandler {
     private func finish(on loop: IOLoop) {
         let waiting = unfinished
         unfinished.removeAll(keepingCapacity: true)
-        let deadline = HubClock.monotonicNs + Self.finishingNsMost
+        let deadline = HubClock.monotonicNs + Self.sliceNs
         for (index, connection) in waiting.enumerated() {
             guard HubClock.monotonicNs < deadline else {
                 unfinished += waiting[index...]
                 return
             }
             guard let client = client(of: connection), !client.isBlocked, !client.isClosing else { continue }
-            pass.removeAll()
-            hub.catchUp(client.session, into: &pass)
-            guard !pass.isEmpty else { continue }
-            deliver(on: loop)
+            aside.begin(atNs: HubClock.monotonicNs)
+            hub.catchUp(client.session, into: &aside.pass)
+            guard !aside.pass.isEmpty else { continue }
+            deliverAside(on: loop)
             finishLater(client, on: loop)
         }
     }
@@ -184,10 +199,12 @@ package final class ClientLoop: IOLoopHandler {
         }
         let known = hub.table[units.id]
         guard known.priceScale != units.priceScale || known.quantityScale != units.quantityScale else { return }
-        // What is known so far goes out in the units it is in, due or not.
-        pass.removeAll()
-        hub.passAll(of: units.id, into: &pass)
-        if !pass.isEmpty { deliver(on: loop) }
+        // What is known so far goes out in the units it is in, due or not, behind what is on its way.
+        deliverBroadcast(untilNs: .max, on: loop)
+        broadcast.begin(atNs: HubClock.monotonicNs)
+        hub.passAll(of: units.id, into: &broadcast.pass)
+        if !broadcast.pass.isEmpty { encodeBroadcast() }
+        deliverBroadcast(untilNs: .max, on: loop)
         var table = hub.table
         table.rescale(units.id, priceScale: units.priceScale, quantityScale: units.quantityScale)
         adopt(table, on: loop)
@@ -209,12 +226,12 @@ package final class ClientLoop: IOLoopHandler {
     }
 
     private func adopt(_ table: InstrumentTable, on loop: IOLoop) {
-        pass.removeAll()
-        let joined = hub.adopt(table, into: &pass)
+        aside.begin(atNs: HubClock.monotonicNs)
+        let joined = hub.adopt(table, into: &aside.pass)
         instruments.update(hub.table)
-        encode()
+        encodeAside()
         tell(joined, on: loop)
-        if !pass.isEmpty { deliverShares(on: loop) }
+        sendAside(on: loop)
     }
 
     // MARK: HTTP

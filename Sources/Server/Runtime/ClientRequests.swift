@@ -55,19 +55,22 @@ extension ClientLoop {
 
     private func carryOut(_ request: Request, _ id: UInt32, receivedNs: Int64, _ slot: Int, on loop: IOLoop) {
         guard let client = clients[slot], !client.isClosing else { return }
-        pass.removeAll()
+        aside.begin(atNs: HubClock.monotonicNs)
         let before = hub.subscriptionCount(of: client.session)
-        let answer = withHistory(hub.handle(request, from: client.session, requestID: id, into: &pass), to: request)
+        let answer = withHistory(
+            hub.handle(request, from: client.session, requestID: id, into: &aside.pass),
+            to: request
+        )
         if case .subscribed(let outcomes) = answer {
             for case let recovery? in outcomes.lazy.map(\.recovery) { metrics.count(recovery) }
         }
         let added = hub.subscriptionCount(of: client.session) - before
         if added != 0 { metrics.block.add(added, to: metrics[client.format].subscriptions) }
         metrics.count(request: request, client.format)
-        encode()
+        encodeAside()
         sendReply(answer, to: id, receivedNs: receivedNs, slot, on: loop)
         // The first state of what was subscribed to, right behind the answer that names the topics.
-        if !pass.isEmpty { deliverShares(on: loop) }
+        sendAside(on: loop)
         finishLater(client, on: loop)
     }
 
@@ -144,15 +147,18 @@ extension ClientLoop {
             sendFrame(.text, to: slot, on: loop) { out, _ in LegacyCodec.append(pongID: id, to: &out) }
         case .hub(let request, let isBatching):
             if isBatching { clients[slot]?.isBatching = true }
-            pass.removeAll()
+            aside.begin(atNs: HubClock.monotonicNs)
             let before = hub.subscriptionCount(of: client.session)
-            let answer = withHistory(hub.handle(request, from: client.session, requestID: 0, into: &pass), to: request)
+            let answer = withHistory(
+                hub.handle(request, from: client.session, requestID: 0, into: &aside.pass),
+                to: request
+            )
             let added = hub.subscriptionCount(of: client.session) - before
             if added != 0 { metrics.block.add(added, to: metrics[client.format].subscriptions) }
             metrics.count(request: request, client.format)
-            encode()
+            encodeAside()
             sendAnswer(answer, original: original, slot, on: loop)
-            if !pass.isEmpty { deliverShares(on: loop) }
+            sendAside(on: loop)
             finishLater(client, on: loop)
         }
     }
