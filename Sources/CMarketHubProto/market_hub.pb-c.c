@@ -457,6 +457,51 @@ void   markethub__v2__server_frame__free_unpacked
   assert(message->base.descriptor == &markethub__v2__server_frame__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   markethub__v2__degradation__init
+                     (Markethub__V2__Degradation         *message)
+{
+  static const Markethub__V2__Degradation init_value = MARKETHUB__V2__DEGRADATION__INIT;
+  *message = init_value;
+}
+size_t markethub__v2__degradation__get_packed_size
+                     (const Markethub__V2__Degradation *message)
+{
+  assert(message->base.descriptor == &markethub__v2__degradation__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t markethub__v2__degradation__pack
+                     (const Markethub__V2__Degradation *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &markethub__v2__degradation__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t markethub__v2__degradation__pack_to_buffer
+                     (const Markethub__V2__Degradation *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &markethub__v2__degradation__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Markethub__V2__Degradation *
+       markethub__v2__degradation__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Markethub__V2__Degradation *)
+     protobuf_c_message_unpack (&markethub__v2__degradation__descriptor,
+                                allocator, len, data);
+}
+void   markethub__v2__degradation__free_unpacked
+                     (Markethub__V2__Degradation *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &markethub__v2__degradation__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   markethub__v2__heartbeat__init
                      (Markethub__V2__Heartbeat         *message)
 {
@@ -590,6 +635,51 @@ void   markethub__v2__reply__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &markethub__v2__reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   markethub__v2__budget__init
+                     (Markethub__V2__Budget         *message)
+{
+  static const Markethub__V2__Budget init_value = MARKETHUB__V2__BUDGET__INIT;
+  *message = init_value;
+}
+size_t markethub__v2__budget__get_packed_size
+                     (const Markethub__V2__Budget *message)
+{
+  assert(message->base.descriptor == &markethub__v2__budget__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t markethub__v2__budget__pack
+                     (const Markethub__V2__Budget *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &markethub__v2__budget__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t markethub__v2__budget__pack_to_buffer
+                     (const Markethub__V2__Budget *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &markethub__v2__budget__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Markethub__V2__Budget *
+       markethub__v2__budget__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Markethub__V2__Budget *)
+     protobuf_c_message_unpack (&markethub__v2__budget__descriptor,
+                                allocator, len, data);
+}
+void   markethub__v2__budget__free_unpacked
+                     (Markethub__V2__Budget *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &markethub__v2__budget__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   markethub__v2__timing__init
@@ -1872,7 +1962,7 @@ const ProtobufCMessageDescriptor markethub__v2__command__descriptor =
   (ProtobufCMessageInit) markethub__v2__command__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__connect__field_descriptors[2] =
+static const ProtobufCFieldDescriptor markethub__v2__connect__field_descriptors[3] =
 {
   {
     "client",
@@ -1898,15 +1988,28 @@ static const ProtobufCFieldDescriptor markethub__v2__connect__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "timings",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Connect, timings),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned markethub__v2__connect__field_indices_by_name[] = {
   0,   /* field[0] = client */
   1,   /* field[1] = pass_ms */
+  2,   /* field[2] = timings */
 };
 static const ProtobufCIntRange markethub__v2__connect__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor markethub__v2__connect__descriptor =
 {
@@ -1916,7 +2019,7 @@ const ProtobufCMessageDescriptor markethub__v2__connect__descriptor =
   "Markethub__V2__Connect",
   "markethub.v2",
   sizeof(Markethub__V2__Connect),
-  2,
+  3,
   markethub__v2__connect__field_descriptors,
   markethub__v2__connect__field_indices_by_name,
   1,  markethub__v2__connect__number_ranges,
@@ -2320,7 +2423,7 @@ const ProtobufCMessageDescriptor markethub__v2__ping__descriptor =
   (ProtobufCMessageInit) markethub__v2__ping__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__server_frame__field_descriptors[4] =
+static const ProtobufCFieldDescriptor markethub__v2__server_frame__field_descriptors[6] =
 {
   {
     "replies",
@@ -2370,8 +2473,34 @@ static const ProtobufCFieldDescriptor markethub__v2__server_frame__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "encoded_ns",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__ServerFrame, encoded_ns),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "degradation",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__ServerFrame, degradation),
+    &markethub__v2__degradation__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned markethub__v2__server_frame__field_indices_by_name[] = {
+  5,   /* field[5] = degradation */
+  4,   /* field[4] = encoded_ns */
   3,   /* field[3] = heartbeat */
   1,   /* field[1] = pushes */
   0,   /* field[0] = replies */
@@ -2380,7 +2509,7 @@ static const unsigned markethub__v2__server_frame__field_indices_by_name[] = {
 static const ProtobufCIntRange markethub__v2__server_frame__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor markethub__v2__server_frame__descriptor =
 {
@@ -2390,11 +2519,75 @@ const ProtobufCMessageDescriptor markethub__v2__server_frame__descriptor =
   "Markethub__V2__ServerFrame",
   "markethub.v2",
   sizeof(Markethub__V2__ServerFrame),
-  4,
+  6,
   markethub__v2__server_frame__field_descriptors,
   markethub__v2__server_frame__field_indices_by_name,
   1,  markethub__v2__server_frame__number_ranges,
   (ProtobufCMessageInit) markethub__v2__server_frame__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor markethub__v2__degradation__field_descriptors[3] =
+{
+  {
+    "is_over",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Degradation, is_over),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "since_ns",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Degradation, since_ns),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "left_out",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Degradation, left_out),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned markethub__v2__degradation__field_indices_by_name[] = {
+  0,   /* field[0] = is_over */
+  2,   /* field[2] = left_out */
+  1,   /* field[1] = since_ns */
+};
+static const ProtobufCIntRange markethub__v2__degradation__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor markethub__v2__degradation__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "markethub.v2.Degradation",
+  "Degradation",
+  "Markethub__V2__Degradation",
+  "markethub.v2",
+  sizeof(Markethub__V2__Degradation),
+  3,
+  markethub__v2__degradation__field_descriptors,
+  markethub__v2__degradation__field_indices_by_name,
+  1,  markethub__v2__degradation__number_ranges,
+  (ProtobufCMessageInit) markethub__v2__degradation__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor markethub__v2__heartbeat__field_descriptors[1] =
@@ -2486,7 +2679,7 @@ const ProtobufCMessageDescriptor markethub__v2__topic_sequence__descriptor =
   (ProtobufCMessageInit) markethub__v2__topic_sequence__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__reply__field_descriptors[9] =
+static const ProtobufCFieldDescriptor markethub__v2__reply__field_descriptors[10] =
 {
   {
     "id",
@@ -2585,6 +2778,18 @@ static const ProtobufCFieldDescriptor markethub__v2__reply__field_descriptors[9]
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "budget",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Reply, budget),
+    &markethub__v2__budget__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "timing",
     15,
     PROTOBUF_C_LABEL_NONE,
@@ -2598,6 +2803,7 @@ static const ProtobufCFieldDescriptor markethub__v2__reply__field_descriptors[9]
   },
 };
 static const unsigned markethub__v2__reply__field_indices_by_name[] = {
+  8,   /* field[8] = budget */
   2,   /* field[2] = connect */
   1,   /* field[1] = error */
   0,   /* field[0] = id */
@@ -2605,14 +2811,14 @@ static const unsigned markethub__v2__reply__field_indices_by_name[] = {
   6,   /* field[6] = pong */
   7,   /* field[7] = resync */
   3,   /* field[3] = subscribe */
-  8,   /* field[8] = timing */
+  9,   /* field[9] = timing */
   4,   /* field[4] = unsubscribe */
 };
 static const ProtobufCIntRange markethub__v2__reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 15, 8 },
-  { 0, 9 }
+  { 14, 8 },
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor markethub__v2__reply__descriptor =
 {
@@ -2622,11 +2828,62 @@ const ProtobufCMessageDescriptor markethub__v2__reply__descriptor =
   "Markethub__V2__Reply",
   "markethub.v2",
   sizeof(Markethub__V2__Reply),
-  9,
+  10,
   markethub__v2__reply__field_descriptors,
   markethub__v2__reply__field_indices_by_name,
   2,  markethub__v2__reply__number_ranges,
   (ProtobufCMessageInit) markethub__v2__reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor markethub__v2__budget__field_descriptors[2] =
+{
+  {
+    "requests_left",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Budget, requests_left),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "whole_in_ms",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Budget, whole_in_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned markethub__v2__budget__field_indices_by_name[] = {
+  0,   /* field[0] = requests_left */
+  1,   /* field[1] = whole_in_ms */
+};
+static const ProtobufCIntRange markethub__v2__budget__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor markethub__v2__budget__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "markethub.v2.Budget",
+  "Budget",
+  "Markethub__V2__Budget",
+  "markethub.v2",
+  sizeof(Markethub__V2__Budget),
+  2,
+  markethub__v2__budget__field_descriptors,
+  markethub__v2__budget__field_indices_by_name,
+  1,  markethub__v2__budget__number_ranges,
+  (ProtobufCMessageInit) markethub__v2__budget__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor markethub__v2__timing__field_descriptors[2] =

@@ -84,6 +84,7 @@ public struct Hub: Sendable {
     var sessions: [Session] = []
     var freeSlots: [UInt32] = []
     public internal(set) var sessionCount = 0
+    var fellBehind: [SessionID] = []
     var leftOutCounts = [Int](repeating: 0, count: Format.allCases.count)
 
     /// Topics with something to push, by interval class.
@@ -162,6 +163,20 @@ public struct Hub: Sendable {
 
     /// Pushes that were left out for clients that were behind, to be merged into what they get later.
     public func leftOutCount(_ format: Format) -> Int { leftOutCounts[Int(format.rawValue)] }
+
+    /// Sessions of which something was left out for the first time since ``takeLeftOut(of:)``; each is told once.
+    public mutating func takeFellBehind() -> [SessionID] {
+        guard !fellBehind.isEmpty else { return [] }
+        defer { fellBehind.removeAll(keepingCapacity: true) }
+        return fellBehind.filter { isOpen($0) }
+    }
+
+    /// How many pushes were left out of what a session was told, once it has caught up; nil while it is behind, and when none was.
+    public mutating func takeLeftOut(of id: SessionID) -> UInt64? {
+        guard isOpen(id), !isBehind(id), sessions[id.index].leftOutCount > 0 else { return nil }
+        defer { sessions[id.index].leftOutCount = 0 }
+        return sessions[id.index].leftOutCount
+    }
 
     /// Says whether a session's connection takes bytes at present.
     public mutating func setBlocked(_ isBlocked: Bool, _ id: SessionID) {

@@ -55,6 +55,9 @@ extension Hub {
         deal(into: &pass)
     }
 
+    /// Whether a topic's pushes go with the next pass, and wait for no interval's end.
+    public func isImmediate(_ id: TopicID) -> Bool { topics[id.index].intervalClass == 0 }
+
     /// Whether a session has yet to be told the state of something it listens to.
     public func isBehind(_ id: SessionID) -> Bool { isOpen(id) && sessions[id.index].behindCount > 0 }
 
@@ -279,6 +282,10 @@ extension Hub {
             sessions[Int(slot)].behindCount += 1
         }
         leftOutCounts[Int(topics[id.index].key.format.rawValue)] &+= pushes.count
+        if sessions[Int(slot)].leftOutCount == 0 {
+            fellBehind.append(SessionID(slot: slot, generation: sessions[Int(slot)].generation))
+        }
+        sessions[Int(slot)].leftOutCount &+= UInt64(pushes.count)
         let view = topics[id.index].key.view
         guard view.channel == .trades, view.delivery == .conflate else { return }
         for push in pushes {

@@ -14,10 +14,13 @@ public struct ConnectRequest: Hashable, Sendable {
     public var client: String
     /// At most one frame of market data per so many milliseconds; 0 sends at once.
     public var passMs: UInt32
+    /// Whether its frames are to tell when they were encoded.
+    public var wantsTimings: Bool
 
-    public init(client: String, passMs: UInt32) {
+    public init(client: String, passMs: UInt32, wantsTimings: Bool = false) {
         self.client = client
         self.passMs = passMs
+        self.wantsTimings = wantsTimings
     }
 }
 

@@ -333,6 +333,8 @@ struct Session: Sendable {
     var madeCount: UInt64 = 0
     var wildcards: [Wildcard] = []
     var behindCount = 0
+    /// Pushes that were left out since the owner was told that it fell behind.
+    var leftOutCount: UInt64 = 0
 
     init(generation: UInt32, format: Format) {
         self.generation = generation

@@ -92,7 +92,8 @@ public enum EnhancedCodec {
     private static func connect(_ command: Markethub__V2__Connect) throws(Refusal) -> ConnectRequest {
         ConnectRequest(
             client: try text(command.client, field: "connect.client", bytesMost: clientBytesMost),
-            passMs: command.pass_ms
+            passMs: command.pass_ms,
+            wantsTimings: command.timings != 0
         )
     }
 

@@ -12,6 +12,17 @@ public struct Timing: Hashable, Sendable {
     }
 }
 
+/// What is left of the requests that a client may send at once, and in how many milliseconds it will be whole again.
+public struct Budget: Hashable, Sendable {
+    public var requestsLeft: UInt32
+    public var wholeInMs: UInt32
+
+    public init(requestsLeft: UInt32, wholeInMs: UInt32) {
+        self.requestsLeft = requestsLeft
+        self.wholeInMs = wholeInMs
+    }
+}
+
 /// What a client may at most do, as the connect reply tells it.
 public struct Limits: Hashable, Sendable {
     public var subscriptionsMost: UInt32
@@ -74,6 +85,7 @@ extension EnhancedCodec {
         reply id: UInt32,
         _ answer: Answer,
         timing: Timing,
+        budget: Budget,
         server: ServerFacts,
         to out: inout OutputBytes
     ) {
@@ -112,6 +124,10 @@ extension EnhancedCodec {
                     out.field(2, fixed64: server.serverNs)
                 }
             }
+            out.message(14) { out in
+                out.field(1, budget.requestsLeft)
+                out.field(2, budget.wholeInMs)
+            }
             out.message(15) { out in
                 out.field(1, fixed64: timing.receivedNs)
                 out.field(2, fixed64: timing.doneNs)
@@ -121,6 +137,23 @@ extension EnhancedCodec {
 
     /// Appends the time at which a frame goes out.
     public static func append(sentNs: UInt64, to out: inout OutputBytes) { out.field(3, fixed64: sentNs) }
+
+    /// Appends when the pushes of a frame were encoded.
+    public static func append(encodedNs: UInt64, to out: inout OutputBytes) { out.field(5, fixed64: encodedNs) }
+
+    /// Appends that the client is behind since then, or was.
+    public static func appendDegradation(
+        isOver: Bool,
+        sinceNs: UInt64,
+        leftOut: UInt64,
+        to out: inout OutputBytes
+    ) {
+        out.message(6) { out in
+            out.field(1, isOver)
+            out.field(2, fixed64: sinceNs)
+            out.field(3, varint: leftOut)
+        }
+    }
 
     /// Appends a heartbeat with the newest sequences of the topics that changed since the one before.
     public static func appendHeartbeat(_ topics: [TopicSequence], to out: inout OutputBytes) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -43,7 +44,9 @@ class Sleeper:
             self.code = int.from_bytes(payload[:2], "big")
             return False
         if kind == PING:
-            self.peer.frame(PONG, payload)
+            # Of one that has been cut off there is still to read.
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                self.peer.frame(PONG, payload)
         elif kind == BINARY:
             frame = ServerFrame.FromString(payload)
             for reply in frame.replies:
@@ -117,6 +120,24 @@ def test_who_stops_reading_under_every_is_closed_with_3008_and_costs_nobody_else
     reader.finish()
 
 
+@pytest.mark.settings({**FAST, "hub.privateQueueBytesMost": 1 << 20, "hub.privateQueuesBytesMost": 3 << 20})
+def test_all_that_sleep_together_keep_no_more_than_the_hub_has_for_them(hub: Hub) -> None:
+    sleepers = [Sleeper(hub, *ALL_EVERY) for _ in range(12)]
+    most = 0.0
+
+    def are_closed() -> bool:
+        nonlocal most
+        most = max(most, metrics(hub)("market_hub_waiting_bytes"))
+        return metrics(hub)("market_hub_connections_closed_total", channel="enhanced", code="3008") == len(sleepers)
+
+    wait_for(are_closed, "all that sleep are closed", seconds=30)
+    # What one message may add before the longest goes.
+    assert 0 < most < 4 * MEGABYTE
+    assert metrics(hub)("market_hub_waiting_bytes") == 0
+    for sleeper in sleepers:
+        sleeper.peer.socket.close()
+
+
 @pytest.mark.settings(FAST)
 def test_who_stops_reading_conflated_gets_the_newest_when_it_reads_again(hub: Hub) -> None:
     reader = Reader(hub)
@@ -162,10 +183,79 @@ def test_a_sleeping_legacy_client_is_never_closed_for_it(hub: Hub) -> None:
         living.pong(1)
         seen = 0
         while seen < 5_000:
-            kind, _ = sleeper.next_frame()
+            kind, payload = sleeper.next_frame()
+            if kind == PING:
+                sleeper.frame(PONG, payload)
+                continue
             assert kind == TEXT
             seen += 1
         assert metrics(hub)("market_hub_connections_open", channel="legacy") == 2
+
+
+class Dawdler(Sleeper):
+    """Reads a little every ten milliseconds, and notes how old each frame is when its turn comes."""
+
+    def __init__(self, hub: Hub, bytes_per_second: int) -> None:
+        # The kernel's buffers as they come: it is them that hide what is old.
+        self.peer = RawSocket(hub)
+        assert self.peer.upgrade("/ws/v2")[0] == 101
+        frame = ClientFrame()
+        for number, subscription in enumerate(ALL_CONFLATED, 1):
+            if subscription["channel"] != CHANNELS["candles"]:
+                frame.commands.add(id=number, subscribe={"symbols": ["*"], **subscription})
+        self.peer.frame(BINARY, frame.SerializeToString())
+        self.followers = Followers()
+        self.code = None
+        self.pace = bytes_per_second
+        self.ages: list[float] = []
+        self.announcements: list[Any] = []
+
+    def read_for(self, seconds: float) -> None:
+        begun = time.monotonic()
+        taken = 0
+        while time.monotonic() - begun < seconds:
+            if taken > (time.monotonic() - begun) * self.pace:
+                time.sleep(0.005)  # The pace of this client, not a wait for anything.
+                continue
+            kind, payload = self.peer.next_frame()
+            taken += len(payload)
+            assert kind != CLOSE, payload
+            if kind == PING:
+                self.peer.frame(PONG, payload)
+            elif kind == BINARY:
+                frame = ServerFrame.FromString(payload)
+                for reply in frame.replies:
+                    self.followers.add([result.topic for result in reply.subscribe.results])
+                self.followers.take(frame.pushes)
+                self.ages.append(time.time() - frame.sent_ns / 1e9)
+                if frame.HasField("degradation"):
+                    self.announcements.append(frame.degradation)
+
+
+@pytest.mark.settings(FAST)
+def test_who_reads_at_a_fraction_of_the_rate_hears_what_is_fresh_and_is_told(hub: Hub) -> None:
+    dawdler = Dawdler(hub, bytes_per_second=100_000)
+    dawdler.read_for(3)
+    dawdler.ages.clear()
+    dawdler.read_for(4)
+    assert len(dawdler.ages) > 20
+    assert sorted(dawdler.ages)[len(dawdler.ages) // 2] < 1.0, "what it reads is old"
+    begun = [one for one in dawdler.announcements if not one.is_over]
+    over = [one for one in dawdler.announcements if one.is_over]
+    assert begun and over
+    assert over[0].left_out > 0 and over[0].since_ns == begun[0].since_ns
+    assert all(a.is_over != b.is_over for a, b in zip(dawdler.announcements, dawdler.announcements[1:], strict=False))
+    assert all(one.checksum_count > 1 for one in dawdler.followers.of_channel(CHANNELS["book"]))
+    dawdler.peer.socket.close()
+
+
+def test_who_reads_everything_at_once_is_never_told_that_it_is_slow(hub: Hub) -> None:
+    with Enhanced(hub) as client:
+        for name in CHANNELS:
+            client.subscribe(name, "*")
+        pushes = client.until(lambda pushes: len(pushes) > 2_000)
+        assert pushes
+    assert metrics(hub)("market_hub_conflations_total") == 0
 
 
 # ---- idle clients -------------------------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ struct EnhancedCodecTests {
         let connect = frame(2) { out in
             out.field(1, "bot 1")
             out.field(2, 25)
+            out.field(3, 1)
         }
         let unsubscribe = frame(6) { out in
             out.field(1, 1)
@@ -74,7 +75,7 @@ struct EnhancedCodecTests {
         let expected: [Request] = [
             .subscribe(book),
             .subscribe(SubscribeRequest(channel: .candles, symbols: ["é"], candleInterval: .day)),
-            .connect(ConnectRequest(client: "bot 1", passMs: 25)),
+            .connect(ConnectRequest(client: "bot 1", passMs: 25, wantsTimings: true)),
             .unsubscribe(UnsubscribeRequest(channel: .ticker, symbols: ["X"], topics: [TopicID(5)])),
             .list(ListRequest(pattern: "B*", from: 4, limit: 2)),
             .ping(clientNs: 77),

@@ -19,6 +19,7 @@ let serverFacts = ServerFacts(
     serverNs: 1_767_323_045_123_456_789,
     requestID: "r-7"
 )
+let budget = Budget(requestsLeft: 199, wholeInMs: 20)
 let timing = Timing(receivedNs: 1_767_323_045_000_000_001, doneNs: 1_767_323_045_000_000_500)
 
 /// Reads what was written with protobuf-c, checks that protobuf-c writes the same, and hands it over.
@@ -28,7 +29,7 @@ private func withReply<Result>(
     _ body: (Markethub__V2__Reply) throws -> Result
 ) throws -> Result {
     var out = OutputBytes(capacity: 1)
-    EnhancedCodec.append(reply: id, answer, timing: timing, server: serverFacts, to: &out)
+    EnhancedCodec.append(reply: id, answer, timing: timing, budget: budget, server: serverFacts, to: &out)
     let bytes = out.withBytes { Array($0) }
     return try withServerFrame(bytes) { frame in
         try #require(frame.n_replies == 1)
@@ -36,6 +37,7 @@ private func withReply<Result>(
         #expect(reply.id == id)
         #expect(reply.timing.pointee.received_ns == timing.receivedNs)
         #expect(reply.timing.pointee.done_ns == timing.doneNs)
+        #expect(reply.budget.pointee.requests_left == 199 && reply.budget.pointee.whole_in_ms == 20)
         return try body(reply)
     }
 }
@@ -199,9 +201,33 @@ struct EnhancedRepliesTests {
     @Test("stands in a frame with its time of sending")
     func sentNs() throws {
         var out = OutputBytes()
-        EnhancedCodec.append(reply: 1, .pong(clientNs: 1), timing: timing, server: serverFacts, to: &out)
+        EnhancedCodec.append(
+            reply: 1,
+            .pong(clientNs: 1),
+            timing: timing,
+            budget: budget,
+            server: serverFacts,
+            to: &out
+        )
         EnhancedCodec.append(sentNs: 55, to: &out)
         try withServerFrame(out.withBytes { Array($0) }) { #expect($0.sent_ns == 55 && $0.n_replies == 1) }
+    }
+
+    @Test(
+        "may stand behind when the frame's pushes were encoded, and that its client was behind",
+        arguments: [false, true]
+    )
+    func frameFacts(isOver: Bool) throws {
+        var out = OutputBytes()
+        EnhancedCodec.append(sentNs: 55, to: &out)
+        EnhancedCodec.append(encodedNs: 44, to: &out)
+        EnhancedCodec.appendDegradation(isOver: isOver, sinceNs: 33, leftOut: isOver ? 1 << 40 : 0, to: &out)
+        try withServerFrame(out.withBytes { Array($0) }) { frame in
+            #expect(frame.sent_ns == 55 && frame.encoded_ns == 44)
+            let degradation = try #require(frame.degradation).pointee
+            #expect((degradation.is_over != 0) == isOver && degradation.since_ns == 33)
+            #expect(degradation.left_out == (isOver ? 1 << 40 : 0))
+        }
     }
 
     @Test("is not needed for a heartbeat, which names what changed", arguments: [0, 1, 300])

@@ -320,7 +320,14 @@ struct GoldenVectorsTests {
     @Test("have every reply", arguments: answers.indices)
     func reply(index: Int) throws {
         var out = OutputBytes()
-        EnhancedCodec.append(reply: 3, answers[index].answer, timing: timing, server: serverFacts, to: &out)
+        EnhancedCodec.append(
+            reply: 3,
+            answers[index].answer,
+            timing: timing,
+            budget: budget,
+            server: serverFacts,
+            to: &out
+        )
         EnhancedCodec.append(sentNs: timing.doneNs + 100, to: &out)
         try Vectors.check("server-reply-\(answers[index].name).bin", is: out.withBytes { Array($0) })
     }
@@ -335,13 +342,25 @@ struct GoldenVectorsTests {
         EnhancedCodec.appendHeartbeat(topics, to: &out)
         try Vectors.check("server-heartbeat.bin", is: out.withBytes { Array($0) })
         out.removeAll()
-        EnhancedCodec.append(reply: 3, .pong(clientNs: 1), timing: timing, server: serverFacts, to: &out)
+        EnhancedCodec.append(sentNs: timing.doneNs, to: &out)
+        EnhancedCodec.appendDegradation(isOver: true, sinceNs: timing.receivedNs, leftOut: 1_234, to: &out)
+        try Vectors.check("server-degradation.bin", is: out.withBytes { Array($0) })
+        out.removeAll()
+        EnhancedCodec.append(
+            reply: 3,
+            .pong(clientNs: 1),
+            timing: timing,
+            budget: budget,
+            server: serverFacts,
+            to: &out
+        )
         var pass = Pass()
         for sample in pushes {
             let push = pass.append(sample.push, levels: sample.levels)
             EnhancedCodec.append(push, of: pass, instruments: Samples.table, to: &out)
         }
         EnhancedCodec.append(sentNs: timing.doneNs, to: &out)
+        EnhancedCodec.append(encodedNs: timing.doneNs - 20, to: &out)
         try Vectors.check("server-frame.bin", is: out.withBytes { Array($0) })
     }
 

@@ -25,9 +25,11 @@ typedef struct Markethub__V2__Unsubscribe Markethub__V2__Unsubscribe;
 typedef struct Markethub__V2__ListInstruments Markethub__V2__ListInstruments;
 typedef struct Markethub__V2__Ping Markethub__V2__Ping;
 typedef struct Markethub__V2__ServerFrame Markethub__V2__ServerFrame;
+typedef struct Markethub__V2__Degradation Markethub__V2__Degradation;
 typedef struct Markethub__V2__Heartbeat Markethub__V2__Heartbeat;
 typedef struct Markethub__V2__TopicSequence Markethub__V2__TopicSequence;
 typedef struct Markethub__V2__Reply Markethub__V2__Reply;
+typedef struct Markethub__V2__Budget Markethub__V2__Budget;
 typedef struct Markethub__V2__Timing Markethub__V2__Timing;
 typedef struct Markethub__V2__Error Markethub__V2__Error;
 typedef struct Markethub__V2__FieldError Markethub__V2__FieldError;
@@ -259,10 +261,14 @@ struct  Markethub__V2__Connect
    * At most one frame of market data per so many milliseconds; 0 sends at once. A page asks for 25.
    */
   uint32_t pass_ms;
+  /*
+   * Frames with pushes tell when those were encoded: ServerFrame.encoded_ns.
+   */
+  protobuf_c_boolean timings;
 };
 #define MARKETHUB__V2__CONNECT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__connect__descriptor) \
-    , (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0 }
 
 
 struct  Markethub__V2__Subscribe
@@ -414,10 +420,42 @@ struct  Markethub__V2__ServerFrame
    * Only in a frame that is sent because nothing else was for 15 s.
    */
   Markethub__V2__Heartbeat *heartbeat;
+  /*
+   * When the frame's pushes were encoded, for who asked for it (Connect.timings): between their `received_ns` and `sent_ns`.
+   */
+  uint64_t encoded_ns;
+  /*
+   * This connection falls behind, or has caught up.
+   */
+  Markethub__V2__Degradation *degradation;
 };
 #define MARKETHUB__V2__SERVER_FRAME__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__server_frame__descriptor) \
-    , 0,NULL, 0,NULL, 0, NULL }
+    , 0,NULL, 0,NULL, 0, NULL, 0, NULL }
+
+
+/*
+ * A client that reads too slowly is told less: what may be merged is merged until it has caught up. Only who is behind hears of it.
+ */
+struct  Markethub__V2__Degradation
+{
+  ProtobufCMessage base;
+  /*
+   * False when it begins, true when everything that was left out has been told as a newer state, a difference or a sum.
+   */
+  protobuf_c_boolean is_over;
+  /*
+   * When it began.
+   */
+  uint64_t since_ns;
+  /*
+   * When it is over: the pushes that were left out.
+   */
+  uint64_t left_out;
+};
+#define MARKETHUB__V2__DEGRADATION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__degradation__descriptor) \
+    , 0, 0, 0 }
 
 
 struct  Markethub__V2__Heartbeat
@@ -461,6 +499,7 @@ struct  Markethub__V2__Reply
 {
   ProtobufCMessage base;
   uint32_t id;
+  Markethub__V2__Budget *budget;
   Markethub__V2__Timing *timing;
   Markethub__V2__Reply__ResultCase result_case;
   union {
@@ -475,7 +514,24 @@ struct  Markethub__V2__Reply
 };
 #define MARKETHUB__V2__REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__reply__descriptor) \
-    , 0, NULL, MARKETHUB__V2__REPLY__RESULT__NOT_SET, {0} }
+    , 0, NULL, NULL, MARKETHUB__V2__REPLY__RESULT__NOT_SET, {0} }
+
+
+/*
+ * What is left of the requests that the connection may send at once.
+ */
+struct  Markethub__V2__Budget
+{
+  ProtobufCMessage base;
+  uint32_t requests_left;
+  /*
+   * In how many milliseconds it will be whole again, if nothing is sent.
+   */
+  uint32_t whole_in_ms;
+};
+#define MARKETHUB__V2__BUDGET__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__budget__descriptor) \
+    , 0, 0 }
 
 
 struct  Markethub__V2__Timing
@@ -1231,6 +1287,25 @@ Markethub__V2__ServerFrame *
 void   markethub__v2__server_frame__free_unpacked
                      (Markethub__V2__ServerFrame *message,
                       ProtobufCAllocator *allocator);
+/* Markethub__V2__Degradation methods */
+void   markethub__v2__degradation__init
+                     (Markethub__V2__Degradation         *message);
+size_t markethub__v2__degradation__get_packed_size
+                     (const Markethub__V2__Degradation   *message);
+size_t markethub__v2__degradation__pack
+                     (const Markethub__V2__Degradation   *message,
+                      uint8_t             *out);
+size_t markethub__v2__degradation__pack_to_buffer
+                     (const Markethub__V2__Degradation   *message,
+                      ProtobufCBuffer     *buffer);
+Markethub__V2__Degradation *
+       markethub__v2__degradation__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   markethub__v2__degradation__free_unpacked
+                     (Markethub__V2__Degradation *message,
+                      ProtobufCAllocator *allocator);
 /* Markethub__V2__Heartbeat methods */
 void   markethub__v2__heartbeat__init
                      (Markethub__V2__Heartbeat         *message);
@@ -1287,6 +1362,25 @@ Markethub__V2__Reply *
                       const uint8_t       *data);
 void   markethub__v2__reply__free_unpacked
                      (Markethub__V2__Reply *message,
+                      ProtobufCAllocator *allocator);
+/* Markethub__V2__Budget methods */
+void   markethub__v2__budget__init
+                     (Markethub__V2__Budget         *message);
+size_t markethub__v2__budget__get_packed_size
+                     (const Markethub__V2__Budget   *message);
+size_t markethub__v2__budget__pack
+                     (const Markethub__V2__Budget   *message,
+                      uint8_t             *out);
+size_t markethub__v2__budget__pack_to_buffer
+                     (const Markethub__V2__Budget   *message,
+                      ProtobufCBuffer     *buffer);
+Markethub__V2__Budget *
+       markethub__v2__budget__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   markethub__v2__budget__free_unpacked
+                     (Markethub__V2__Budget *message,
                       ProtobufCAllocator *allocator);
 /* Markethub__V2__Timing methods */
 void   markethub__v2__timing__init
@@ -1795,6 +1889,9 @@ typedef void (*Markethub__V2__Ping_Closure)
 typedef void (*Markethub__V2__ServerFrame_Closure)
                  (const Markethub__V2__ServerFrame *message,
                   void *closure_data);
+typedef void (*Markethub__V2__Degradation_Closure)
+                 (const Markethub__V2__Degradation *message,
+                  void *closure_data);
 typedef void (*Markethub__V2__Heartbeat_Closure)
                  (const Markethub__V2__Heartbeat *message,
                   void *closure_data);
@@ -1803,6 +1900,9 @@ typedef void (*Markethub__V2__TopicSequence_Closure)
                   void *closure_data);
 typedef void (*Markethub__V2__Reply_Closure)
                  (const Markethub__V2__Reply *message,
+                  void *closure_data);
+typedef void (*Markethub__V2__Budget_Closure)
+                 (const Markethub__V2__Budget *message,
                   void *closure_data);
 typedef void (*Markethub__V2__Timing_Closure)
                  (const Markethub__V2__Timing *message,
@@ -1906,9 +2006,11 @@ extern const ProtobufCMessageDescriptor markethub__v2__unsubscribe__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__list_instruments__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__ping__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__server_frame__descriptor;
+extern const ProtobufCMessageDescriptor markethub__v2__degradation__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__heartbeat__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__topic_sequence__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__reply__descriptor;
+extern const ProtobufCMessageDescriptor markethub__v2__budget__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__timing__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__error__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__field_error__descriptor;

@@ -255,6 +255,7 @@ package struct HubConfiguration: ConfigurationSection {
     package var requestsBurstMost = 200
     package var badFramesPerMinuteMost = 10
     package var privateQueueBytesMost = 1_048_576
+    package var privateQueuesBytesMost = 268_435_456
     package var heartbeatMs = 15_000
     package var pingMs = 20_000
     package var silenceMs = 60_000
@@ -295,6 +296,11 @@ package struct HubConfiguration: ConfigurationSection {
             "Bytes of replies and events that must not be lost, kept for a slow client; above it: closed with 3008."
         ).reloadable,
         ConfigurationKey(
+            "privateQueuesBytesMost",
+            .integer(1_048_576...1_099_511_627_776),
+            "The same over all clients, shared out to the I/O loops; above it the client with most is closed with 3008."
+        ).reloadable,
+        ConfigurationKey(
             "heartbeatMs",
             .integer(100...600_000),
             "A bot's connection that was sent nothing for this long gets a heartbeat."
@@ -324,6 +330,14 @@ package struct HubConfiguration: ConfigurationSection {
                 ConfigurationComplaint(
                     "silenceMs",
                     "is \(silenceMs); it must be above hub.pingMs (\(pingMs)), or all are closed"
+                )
+            )
+        }
+        if privateQueuesBytesMost < privateQueueBytesMost {
+            complaints.append(
+                ConfigurationComplaint(
+                    "privateQueuesBytesMost",
+                    "must not be below hub.privateQueueBytesMost (\(privateQueueBytesMost)), which is one client's share"
                 )
             )
         }

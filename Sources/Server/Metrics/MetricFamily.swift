@@ -130,6 +130,18 @@ extension MetricFamily {
         "Subscriptions that asked to go on from a position, by what became of that.",
         labels: ["result"]
     )
+    package static let waitingBytes = MetricFamily(
+        "market_hub_waiting_bytes",
+        .gauge,
+        "Bytes that must not be lost and wait for slow clients; bounded by hub.privateQueuesBytesMost."
+    )
+    package static let latency = MetricFamily(
+        "market_hub_latency_seconds",
+        .histogram,
+        "How old a push is: from the venue's event to its receipt here (received), from there to its bytes (encoded), and, "
+            + "once a message, to the system (sent). Without pushes that wait for an interval's end.",
+        labels: ["stage"]
+    )
     package static let passDuration = MetricFamily(
         "market_hub_pass_duration_seconds",
         .histogram,
@@ -372,7 +384,7 @@ extension MetricFamily {
     package static let all: [MetricFamily] = [
         connectionsOpen, connectionsOpened, connectionsRefused, connectionsClosed, clientsBlocked, messagesReceived,
         messagesSent, bytesReceived, bytesSent, badFrames, requests, requestsFailed, subscriptions,
-        pushes, deliveries, conflations, recoveries, passDuration,
+        pushes, deliveries, conflations, recoveries, waitingBytes, latency, passDuration,
         feedEvents, feedBadLines, feedGaps, feedResyncs, feedReconnects, feedLag,
         feedLineEvents, feedLineBooks, feedTakeovers, feedBreakerOpenings, feedChecksums, feedRepeats,
         feedMissedTrades, feedStaleBooks,

@@ -13,6 +13,15 @@ struct Client {
     /// Why the close has been asked for; nothing is written or read any more then.
     var closeReason: CloseReason?
     var isClosing: Bool { closeReason != nil }
+    /// More is on its way to it than may be; then only what may be conflated waits.
+    var isOutOfCredit = false
+    /// Whether it is told less than everything at present.
+    var isHeldBack: Bool { isBlocked || isOutOfCredit }
+    var credit = Credit()
+    /// When it fell behind, nanoseconds since 1970 UTC; nil while it is not.
+    var behindSinceNs: Int64?
+    /// Whether its frames tell when they were encoded.
+    var wantsTimings = false
     var outbox = Outbox()
     var requests: TokenBucket
     /// When bad frames began to be counted, and how many came since.

@@ -1,4 +1,5 @@
 import Hub
+import Market
 import Transport
 import Wire
 
@@ -10,19 +11,31 @@ extension ClientLoop {
     // MARK: To everybody
 
     func encodeBroadcast() {
-        broadcast.encode(instruments: instruments)
+        broadcast.encode(instruments: instruments) { clock.nowNs }
         count(pushesOf: broadcast.pass)
+        let now = clock.nowNs
+        for push in broadcast.pass.pushes where isTimely(push) {
+            if push.eventNs > 0 { metrics.block.observe(ns: push.receivedNs - push.eventNs, in: metrics.received) }
+            metrics.block.observe(ns: now - push.receivedNs, in: metrics.encoded)
+        }
     }
+
+    /// Whether a push goes out as soon as it can, so that its age says how fast the hub is.
+    private func isTimely(_ push: Push) -> Bool { !push.flags.contains(.historic) && hub.isImmediate(push.topic) }
 
     /// Sends shares of the broadcast until all are sent or the time has come.
     func deliverBroadcast(untilNs deadlineNs: Int64, on loop: IOLoop) {
         guard broadcast.isOnItsWay else { return }
         let sentNs = clock.nowNs
         var now = HubClock.monotonicNs
+        let start = now
         while let place = broadcast.takeNext() {
-            deliver(broadcast.pass.shares[place], of: &broadcast, sentNs: sentNs, atNs: now, on: loop)
+            let share = broadcast.pass.shares[place]
+            deliver(share, of: &broadcast, sentNs: sentNs, atNs: now, on: loop)
             // A look at the clock costs a hundredth of a write.
             now = HubClock.monotonicNs
+            let first = broadcast.pass.pushes[Int(broadcast.pass.order[Int(share.range.lowerBound)])]
+            if isTimely(first) { metrics.block.observe(ns: sentNs + now - start - first.receivedNs, in: metrics.sent) }
             if now >= deadlineNs { break }
         }
         if broadcast.isOnItsWay { return }
@@ -45,7 +58,7 @@ extension ClientLoop {
     }
 
     func encodeAside() {
-        aside.encode(instruments: instruments)
+        aside.encode(instruments: instruments) { clock.nowNs }
         count(pushesOf: aside.pass)
     }
 
@@ -75,9 +88,13 @@ extension ClientLoop {
         // Its session may have ended since, and another begun in its place.
         guard slot < clients.count, let client = clients[slot], client.session == share.session else { return }
         metrics.block.add(share.range.count, to: metrics[client.format].deliveries)
-        outgoing.withMessage(of: share, format: client.format, isBatch: client.isBatching, sentNs: sentNs) { message in
-            write(message, to: slot, atNs: now, on: loop)
-        }
+        outgoing.withMessage(
+            of: share,
+            format: client.format,
+            isBatch: client.isBatching,
+            withTimings: client.wantsTimings,
+            sentNs: sentNs
+        ) { message in write(message, to: slot, atNs: now, on: loop) }
     }
 
     /// Sends a whole message of frames behind everything that the client has yet to get.
@@ -86,15 +103,31 @@ extension ClientLoop {
         write(message, to: slot, atNs: now, on: loop)
     }
 
-    /// Writes a whole message of frames, or as much as the connection takes; the rest waits in the outbox.
-    ///
-    /// A client whose outbox would grow past its bound is closed: what waits there must not be lost, so losing it in silence is
-    /// not an answer.
+    /// Writes a whole message of frames, and a ping behind it when one is due; holds the client back when too much is on its way.
     private func write(_ message: UnsafeRawBufferPointer, to slot: Int, atNs now: Int64, on loop: IOLoop) {
         guard let client = clients[slot], !client.isClosing else { return }
         clients[slot]?.lastSentNs = now
         metrics.block.add(to: metrics[client.format].messagesSent)
         metrics.block.add(message.count, to: metrics[client.format].bytesSent)
+        let marker = clients[slot]?.credit.marker(behind: message.count, atNs: now)
+        clients[slot]?.credit.send(message.count)
+        if let marker = marker ?? nil {
+            marked.removeAll()
+            marked.append(message)
+            WebSocketFrame.bytes(.ping, marker).withUnsafeBytes { marked.append($0) }
+            marked.withBytes { put($0, to: slot, on: loop) }
+        } else {
+            put(message, to: slot, on: loop)
+        }
+        if clients[slot]?.credit.isUsedUp == true { holdBack(slot) }
+    }
+
+    /// Writes as much as the connection takes; the rest waits in the outbox.
+    ///
+    /// A client whose outbox would grow past its bound is closed: what waits there must not be lost, so losing it in silence is
+    /// not an answer.
+    private func put(_ message: UnsafeRawBufferPointer, to slot: Int, on loop: IOLoop) {
+        guard let client = clients[slot] else { return }
         guard !client.isBlocked else { return keep(message, for: slot, on: loop) }
         var rest = message
         while !rest.isEmpty {
@@ -110,15 +143,91 @@ extension ClientLoop {
     }
 
     private func keep(_ bytes: UnsafeRawBufferPointer, for slot: Int, on loop: IOLoop) {
+        guard let before = clients[slot]?.outbox.count else { return }
         let isKept = clients[slot]?.outbox.append(bytes, mostBytes: settings.privateQueueBytesMost) ?? true
-        if !isKept { close(slot, .tooSlow, on: loop) }
+        guard isKept else { return close(slot, .tooSlow, on: loop) }
+        waitingBytes += (clients[slot]?.outbox.count ?? 0) - before
+        guard waitingBytes > settings.privateQueuesBytesMost / loopCount else { return }
+        // Rare, and each time it frees most of what one can free.
+        let longest = clients.indices.max { (clients[$0]?.outbox.count ?? 0) < (clients[$1]?.outbox.count ?? 0) }
+        if let longest { close(longest, .tooSlow, on: loop) }
     }
 
     private func block(_ slot: Int) {
         guard let client = clients[slot], !client.isBlocked else { return }
         clients[slot]?.isBlocked = true
+        if !client.isOutOfCredit { beginHoldingBack(client) }
+    }
+
+    private func holdBack(_ slot: Int) {
+        guard let client = clients[slot], !client.isOutOfCredit, !client.isClosing else { return }
+        clients[slot]?.isOutOfCredit = true
+        if !client.isBlocked { beginHoldingBack(client) }
+    }
+
+    private func beginHoldingBack(_ client: Client) {
         hub.setBlocked(true, client.session)
         metrics.block.add(1, to: metrics[client.format].blocked)
+    }
+
+    /// Tells a client the newest of what it missed, when nothing holds it back any more.
+    private func goOn(_ slot: Int, on loop: IOLoop) {
+        guard let client = clients[slot], !client.isHeldBack, !client.isClosing else { return }
+        hub.setBlocked(false, client.session)
+        metrics.block.add(-1, to: metrics[client.format].blocked)
+        catchUp(slot, on: loop)
+    }
+
+    /// Takes a client's answer to a ping.
+    func creditArrived(_ payload: UnsafeRawBufferPointer, for slot: Int, on loop: IOLoop) {
+        clients[slot]?.credit.pong(payload, atNs: HubClock.monotonicNs)
+        guard let client = clients[slot], client.isOutOfCredit, !client.credit.isUsedUp else { return }
+        clients[slot]?.isOutOfCredit = false
+        if !client.isBlocked { goOn(slot, on: loop) }
+    }
+
+    /// Tells a client a piece of what it has yet to know; the rest comes with later turns.
+    func catchUp(_ slot: Int, on loop: IOLoop) {
+        guard let client = clients[slot] else { return }
+        aside.begin(atNs: HubClock.monotonicNs)
+        hub.catchUp(client.session, into: &aside.pass)
+        if !aside.pass.isEmpty { deliverAside(on: loop) }
+        finishLater(client, on: loop)
+        announceCaughtUp(slot, on: loop)
+    }
+
+    // MARK: Degradation
+
+    /// Tells those of whom something was left out for the first time.
+    func announceFallenBehind(on loop: IOLoop) {
+        for session in hub.takeFellBehind() {
+            let slot = slotOfSession[session.index]
+            let now = clock.nowNs
+            clients[slot]?.behindSinceNs = now
+            announce(isOver: false, sinceNs: now, leftOut: 0, slot, on: loop)
+        }
+    }
+
+    private func announceCaughtUp(_ slot: Int, on loop: IOLoop) {
+        guard let client = clients[slot], let since = client.behindSinceNs,
+            let leftOut = hub.takeLeftOut(of: client.session)
+        else { return }
+        clients[slot]?.behindSinceNs = nil
+        announce(isOver: true, sinceNs: since, leftOut: leftOut, slot, on: loop)
+    }
+
+    /// A legacy client's frames have no place for it.
+    private func announce(isOver: Bool, sinceNs: Int64, leftOut: UInt64, _ slot: Int, on loop: IOLoop) {
+        guard clients[slot]?.format == .enhanced else { return }
+        sendFrame(.binary, to: slot, on: loop) { out, now in
+            EnhancedCodec.append(sentNs: UInt64(bitPattern: now), to: &out)
+            EnhancedCodec.appendDegradation(
+                isOver: isOver,
+                sinceNs: UInt64(bitPattern: sinceNs),
+                leftOut: leftOut,
+                to: &out
+            )
+        }
     }
 
     /// Writes what waited, then the newest state of everything the client missed.
@@ -126,22 +235,19 @@ extension ClientLoop {
         guard let client = clients[slot], !client.isClosing else { return }
         while clients[slot]?.outbox.isEmpty == false {
             var result = WriteResult.sent
+            var taken = 0
             clients[slot]?.outbox.take { bytes in
                 let count = WebSocketFrame.wholeFrames(in: bytes, most: writeBytesMost)
                 result = loop.write(UnsafeRawBufferPointer(rebasing: bytes[..<count]), to: client.connection)
-                return result == .sent || result == .blocked ? count : 0
+                taken = result == .sent || result == .blocked ? count : 0
+                return taken
             }
+            waitingBytes -= taken
             guard result == .sent else { return }
         }
         guard client.isBlocked, !loop.isBlocked(client.connection) else { return }
         clients[slot]?.isBlocked = false
-        hub.setBlocked(false, client.session)
-        metrics.block.add(-1, to: metrics[client.format].blocked)
-        aside.begin(atNs: HubClock.monotonicNs)
-        hub.catchUp(client.session, into: &aside.pass)
-        guard !aside.pass.isEmpty else { return }
-        deliverAside(on: loop)
-        finishLater(client, on: loop)
+        goOn(slot, on: loop)
     }
 
     /// Tells an enhanced client that it is still served, and where its topics are.

@@ -27,6 +27,12 @@ package final class ClientLoop: IOLoopHandler {
     private var gate: OriginGate
     private var trustedProxies: [AddressRange]
     let messageBytesMost: Int
+    /// Loops that share ``HubConfiguration/privateQueuesBytesMost``.
+    let loopCount: Int
+    /// In all outboxes.
+    var waitingBytes = 0 {
+        didSet { if waitingBytes != oldValue { metrics.block.set(waitingBytes, in: metrics.waitingBytes) } }
+    }
     /// Bytes given to one connection in one write, but for a longer frame.
     let writeBytesMost: Int
     var hub: Hub
@@ -41,6 +47,8 @@ package final class ClientLoop: IOLoopHandler {
     /// What one client is told in answer to something, or because it was behind.
     var aside = OutgoingPass()
     var replies = OutputBytes(capacity: 16_384)
+    /// A message with a ping behind it.
+    var marked = OutputBytes(capacity: 16_384)
     let requestIDs: RequestIDGenerator
     private var isPassWanted = false
     /// Whether something was learned since the broadcast that is on its way.
@@ -80,6 +88,7 @@ package final class ClientLoop: IOLoopHandler {
         admin: AdminRoutes,
         reloads: Reloads,
         messageBytesMost: Int,
+        loopCount: Int,
         writeBytesMost: Int,
         metrics: LoopMetrics,
         log: Log,
@@ -94,6 +103,7 @@ package final class ClientLoop: IOLoopHandler {
         self.admin = admin
         self.reloads = reloads
         self.messageBytesMost = messageBytesMost
+        self.loopCount = loopCount
         self.writeBytesMost = writeBytesMost
         self.metrics = metrics
         self.log = log
@@ -136,7 +146,7 @@ package final class ClientLoop: IOLoopHandler {
         if broadcast.isOnItsWay {
             if count > 0 { hasNewsBehindBroadcast = true }
         } else {
-            beginBroadcast()
+            beginBroadcast(on: loop)
         }
         deliverBroadcast(untilNs: HubClock.monotonicNs + Self.sliceNs, on: loop)
         if hasNewsBehindBroadcast, !broadcast.isOnItsWay {
@@ -150,7 +160,7 @@ package final class ClientLoop: IOLoopHandler {
     }
 
     /// Makes the pass that is due, if there is one, and its bytes.
-    private func beginBroadcast() {
+    private func beginBroadcast(on loop: IOLoop) {
         let leftOut = Format.allCases.map { hub.leftOutCount($0) }
         broadcast.begin(atNs: HubClock.monotonicNs)
         hub.pass(atNs: broadcast.begunNs, into: &broadcast.pass)
@@ -158,6 +168,7 @@ package final class ClientLoop: IOLoopHandler {
             metrics.block.add(hub.leftOutCount(format) - before, to: metrics[format].conflations)
         }
         if !broadcast.pass.isEmpty { encodeBroadcast() }
+        announceFallenBehind(on: loop)
     }
 
     /// Sees to it that a client is told the rest of what it has to know, a piece in each turn.
@@ -176,12 +187,8 @@ package final class ClientLoop: IOLoopHandler {
                 unfinished += waiting[index...]
                 return
             }
-            guard let client = client(of: connection), !client.isBlocked, !client.isClosing else { continue }
-            aside.begin(atNs: HubClock.monotonicNs)
-            hub.catchUp(client.session, into: &aside.pass)
-            guard !aside.pass.isEmpty else { continue }
-            deliverAside(on: loop)
-            finishLater(client, on: loop)
+            guard let client = client(of: connection), !client.isHeldBack, !client.isClosing else { continue }
+            catchUp(Int(connection.slot), on: loop)
         }
     }
 
@@ -321,9 +328,10 @@ package final class ClientLoop: IOLoopHandler {
         metrics.block.add(-hub.subscriptionCount(of: client.session), to: metrics[client.format].subscriptions)
         metrics.count(close: client.closeReason?.rawValue ?? code, client.format)
         hub.close(client.session)
+        waitingBytes -= client.outbox.count
         clients[Int(connection.slot)] = nil
         metrics.block.add(-1, to: metrics[client.format].open)
-        if client.isBlocked { metrics.block.add(-1, to: metrics[client.format].blocked) }
+        if client.isHeldBack { metrics.block.add(-1, to: metrics[client.format].blocked) }
     }
 
     package func turnedAway(_ reason: TurnedAway, on loop: IOLoop) { metrics.count(turnedAway: reason) }
@@ -338,6 +346,7 @@ package final class ClientLoop: IOLoopHandler {
     package func ponged(_ payload: UnsafeRawBufferPointer, from connection: ConnectionID, on loop: IOLoop) {
         guard client(of: connection) != nil else { return }
         clients[Int(connection.slot)]?.lastHeardNs = HubClock.monotonicNs
+        creditArrived(payload, for: Int(connection.slot), on: loop)
     }
 
     func client(of connection: ConnectionID) -> Client? {
@@ -376,6 +385,7 @@ package final class ClientLoop: IOLoopHandler {
     func close(_ slot: Int, _ reason: CloseReason, on loop: IOLoop) {
         guard let client = clients[slot], !client.isClosing else { return }
         clients[slot]?.closeReason = reason
+        waitingBytes -= client.outbox.count
         clients[slot]?.outbox = Outbox()
         hub.setBlocked(true, client.session)
         // A client whose connection takes nothing would never see the frame: it is cut off instead.

@@ -67,6 +67,7 @@ extension ClientLoop {
         let added = hub.subscriptionCount(of: client.session) - before
         if added != 0 { metrics.block.add(added, to: metrics[client.format].subscriptions) }
         metrics.count(request: request, client.format)
+        if case .connect(let wish) = request { clients[slot]?.wantsTimings = wish.wantsTimings }
         encodeAside()
         sendReply(answer, to: id, receivedNs: receivedNs, slot, on: loop)
         // The first state of what was subscribed to, right behind the answer that names the topics.
@@ -80,11 +81,21 @@ extension ClientLoop {
 
     private func sendReply(_ answer: Answer, to id: UInt32, receivedNs: Int64, _ slot: Int, on loop: IOLoop) {
         let facts = serverFacts(for: answer, slot)
+        let budget = budget(of: slot)
         sendFrame(.binary, to: slot, on: loop) { out, now in
             let timing = Timing(receivedNs: UInt64(bitPattern: receivedNs), doneNs: UInt64(bitPattern: now))
-            EnhancedCodec.append(reply: id, answer, timing: timing, server: facts, to: &out)
+            EnhancedCodec.append(reply: id, answer, timing: timing, budget: budget, server: facts, to: &out)
             EnhancedCodec.append(sentNs: UInt64(bitPattern: now), to: &out)
         }
+    }
+
+    private func budget(of slot: Int) -> Budget {
+        let left = clients[slot]?.requests.left(
+            perSecond: settings.requestsPerSecondMost,
+            burst: settings.requestsBurstMost,
+            atNs: HubClock.monotonicNs
+        )
+        return Budget(requestsLeft: left?.tokens ?? 0, wholeInMs: left?.wholeInMs ?? 0)
     }
 
     /// What a reply says of the hub itself; errors get an id that stands in the log as well.

@@ -36,6 +36,10 @@ package final class LoopMetrics {
 
     let block: MetricBlock
     let passDuration: HistogramSlot
+    let waitingBytes: GaugeSlot
+    let received: HistogramSlot
+    let encoded: HistogramSlot
+    let sent: HistogramSlot
     private let registry: MetricRegistry
     private let legacy: PerFormat
     private let enhanced: PerFormat
@@ -46,6 +50,10 @@ package final class LoopMetrics {
         self.heartbeat = heartbeat
         block = registry.makeBlock()
         passDuration = registry.histogram(.passDuration)
+        waitingBytes = registry.gauge(.waitingBytes)
+        received = registry.histogram(.latency, "received")
+        encoded = registry.histogram(.latency, "encoded")
+        sent = registry.histogram(.latency, "sent")
         legacy = PerFormat("legacy", registry)
         enhanced = PerFormat("enhanced", registry)
     }

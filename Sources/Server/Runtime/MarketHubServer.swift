@@ -185,6 +185,7 @@ final class MarketHubServer {
             admin: AdminRoutes(registry: registry, health: health),
             reloads: reloads,
             messageBytesMost: transport.messageBytesMost,
+            loopCount: loopCount(),
             writeBytesMost: transport.writeBytesMost,
             metrics: LoopMetrics(registry: registry, heartbeat: heartbeat),
             log: log,

@@ -7,6 +7,8 @@ import Wire
 struct OutgoingPass: ~Copyable {
     var pass = Pass()
     private(set) var begunNs: Int64 = 0
+    /// Nanoseconds since 1970 UTC.
+    private var encodedNs: Int64 = 0
     private var encoder = PassEncoder()
     /// The first share that was not reached yet.
     private var next = 0
@@ -28,7 +30,11 @@ struct OutgoingPass: ~Copyable {
         begunNs = now
     }
 
-    mutating func encode(instruments: borrowing LegacyInstruments) { encoder.encode(pass, instruments: instruments) }
+    /// Makes the bytes of every push; `nowNs` is asked for the time when they are made, nanoseconds since 1970 UTC.
+    mutating func encode(instruments: borrowing LegacyInstruments, nowNs: () -> Int64) {
+        encoder.encode(pass, instruments: instruments)
+        encodedNs = nowNs()
+    }
 
     /// The place of the next share in ``Pass/shares``, which counts as sent from now on.
     mutating func takeNext() -> Int? {
@@ -68,9 +74,11 @@ struct OutgoingPass: ~Copyable {
         of share: Pass.Share,
         format: Format,
         isBatch: Bool,
+        withTimings: Bool,
         sentNs: Int64,
         _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result {
-        encoder.withMessage(of: share, in: pass, format: format, isBatch: isBatch, sentNs: sentNs, body)
+        let manner = PassEncoder.Manner(format: format, isBatch: isBatch, encodedNs: withTimings ? encodedNs : nil)
+        return encoder.withMessage(of: share, in: pass, manner, sentNs: sentNs, body)
     }
 }

@@ -14,11 +14,19 @@ struct PassEncoder: ~Copyable {
     /// The message of the client at hand; kept while the next client's is the same.
     private var message = OutputBytes(capacity: 65_536)
     private var messageOrder: [Int32] = []
-    private var messageFormat: Format?
-    private var isMessageBatch = false
+    private var messageManner: Manner?
 
-    /// The bytes of a frame's time of sending: a tag and a fixed64.
-    private static let sentFieldCount = 9
+    /// How a client wants its message.
+    struct Manner: Equatable {
+        var format: Format
+        /// One array a pass, on the legacy channel.
+        var isBatch: Bool
+        /// Told to who asked for it, on the enhanced channel; nanoseconds since 1970 UTC.
+        var encodedNs: Int64?
+    }
+
+    /// The bytes of a frame's time: a tag and a fixed64.
+    private static let timeFieldCount = 9
 
     init() {}
 
@@ -26,7 +34,7 @@ struct PassEncoder: ~Copyable {
     mutating func encode(_ pass: borrowing Pass, instruments: borrowing LegacyInstruments) {
         pieces.removeAll()
         places.removeAll(keepingCapacity: true)
-        messageFormat = nil
+        messageManner = nil
         for index in pass.pushes.indices {
             let start = pieces.count
             switch pass.pushes[index].format {
@@ -44,31 +52,34 @@ struct PassEncoder: ~Copyable {
     mutating func withMessage<Result>(
         of share: Pass.Share,
         in pass: borrowing Pass,
-        format: Format,
-        isBatch: Bool,
+        _ manner: Manner,
         sentNs: Int64,
         _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result {
         let range = Int(share.range.lowerBound)..<Int(share.range.upperBound)
         let isSame =
-            messageFormat == format && isMessageBatch == isBatch && messageOrder.count == range.count
+            messageManner == manner && messageOrder.count == range.count
             && messageOrder.indices.allSatisfy { messageOrder[$0] == pass.order[range.lowerBound + $0] }
         if !isSame {
             messageOrder.removeAll(keepingCapacity: true)
             messageOrder.append(contentsOf: pass.order[range])
-            (messageFormat, isMessageBatch) = (format, isBatch)
+            messageManner = manner
             message.removeAll()
-            gather(format: format, isBatch: isBatch, sentNs: sentNs)
+            gather(manner, sentNs: sentNs)
         }
         return message.withBytes(body)
     }
 
-    private mutating func gather(format: Format, isBatch: Bool, sentNs: Int64) {
+    private mutating func gather(_ manner: Manner, sentNs: Int64) {
         let piecesCount = messageOrder.reduce(0) { $0 + places[Int($1)].count }
-        switch (format, isBatch) {
+        switch (manner.format, manner.isBatch) {
         case (.enhanced, _):
-            message.appendFrameHeader(.binary, payloadCount: piecesCount + Self.sentFieldCount)
+            let timeCount = (manner.encodedNs == nil ? 1 : 2) * Self.timeFieldCount
+            message.appendFrameHeader(.binary, payloadCount: piecesCount + timeCount)
             EnhancedCodec.append(sentNs: UInt64(bitPattern: sentNs), to: &message)
+            if let encodedNs = manner.encodedNs {
+                EnhancedCodec.append(encodedNs: UInt64(bitPattern: encodedNs), to: &message)
+            }
             for push in messageOrder { appendPiece(push) }
         case (.legacy, false):
             for push in messageOrder {

@@ -72,6 +72,16 @@ struct TokenBucketTests {
         #expect(bucket.take(perSecond: 10, burst: 3, atNs: 102_000_000) != nil)
     }
 
+    @Test("shows what is left, and when it will be whole")
+    func shows() {
+        var bucket = TokenBucket(burst: 20, atNs: 0)
+        #expect(bucket.left(perSecond: 10, burst: 20, atNs: 0) == (20, 0))
+        for _ in 0..<5 { _ = bucket.take(perSecond: 10, burst: 20, atNs: 0) }
+        #expect(bucket.left(perSecond: 10, burst: 20, atNs: 0) == (15, 500))
+        #expect(bucket.left(perSecond: 10, burst: 20, atNs: 250_000_000) == (17, 250))
+        #expect(bucket.left(perSecond: 10, burst: 20, atNs: 9_000_000_000) == (20, 0))
+    }
+
     @Test("saves up no more than a burst")
     func savesUp() {
         var bucket = TokenBucket(burst: 2, atNs: 0)

@@ -67,7 +67,7 @@ struct OutgoingPassTests {
         var outgoing = OutgoingPass()
         outgoing.begin(atNs: 7)
         hub.pass(atNs: 7, into: &outgoing.pass)
-        outgoing.encode(instruments: instruments)
+        outgoing.encode(instruments: instruments) { 0 }
         let (wasOnItsWay, begunNs) = (outgoing.isOnItsWay, outgoing.begunNs)
         #expect(wasOnItsWay && begunNs == 7)
         let first = outgoing.takeNext()
@@ -105,7 +105,7 @@ struct OutgoingPassTests {
         for sequence in 2..<5 as Range<UInt64> {
             outgoing.begin(atNs: Int64(sequence))
             hub.pass(atNs: Int64(sequence), into: &outgoing.pass)
-            outgoing.encode(instruments: instruments)
+            outgoing.encode(instruments: instruments) { 0 }
             let out = outgoing.take(of: sessions[1])
             #expect(out != nil)
             let left = Self.rest(of: &outgoing)

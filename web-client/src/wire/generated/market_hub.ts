@@ -273,12 +273,15 @@ export interface Connect {
     client: string;
     /** At most one frame of market data per so many milliseconds; 0 sends at once. A page asks for 25. */
     passMs: number;
+    /** Frames with pushes tell when those were encoded: ServerFrame.encoded_ns. */
+    timings: boolean;
 }
 
 export function newConnect(fields: Partial<Connect> = {}): Connect {
     return {
         client: "",
         passMs: 0,
+        timings: false,
         ...fields,
     };
 }
@@ -288,6 +291,7 @@ export function readConnect(reader: Reader, end: number): Connect {
     const message: Connect = {
         client: "",
         passMs: 0,
+        timings: false,
     };
     while (reader.position < end) {
         const tag = reader.tag();
@@ -297,6 +301,9 @@ export function readConnect(reader: Reader, end: number): Connect {
                 break;
             case 16:
                 message.passMs = reader.uint32();
+                break;
+            case 24:
+                message.timings = reader.bool();
                 break;
             default:
                 reader.skip(tag);
@@ -314,6 +321,10 @@ export function writeConnect(writer: Writer, message: Connect): void {
     if (message.passMs !== 0) {
         writer.tag(16);
         writer.uint32(message.passMs);
+    }
+    if (message.timings) {
+        writer.tag(24);
+        writer.bool(message.timings);
     }
 }
 
@@ -718,6 +729,10 @@ export interface ServerFrame {
     sentUs: number;
     /** Only in a frame that is sent because nothing else was for 15 s. */
     heartbeat: Heartbeat | undefined;
+    /** When the frame's pushes were encoded, for who asked for it (Connect.timings): between their `received_ns` and `sent_ns`. */
+    encodedUs: number;
+    /** This connection falls behind, or has caught up. */
+    degradation: Degradation | undefined;
 }
 
 export function newServerFrame(fields: Partial<ServerFrame> = {}): ServerFrame {
@@ -726,6 +741,8 @@ export function newServerFrame(fields: Partial<ServerFrame> = {}): ServerFrame {
         pushes: [],
         sentUs: 0,
         heartbeat: undefined,
+        encodedUs: 0,
+        degradation: undefined,
         ...fields,
     };
 }
@@ -737,6 +754,8 @@ export function readServerFrame(reader: Reader, end: number): ServerFrame {
         pushes: [],
         sentUs: 0,
         heartbeat: undefined,
+        encodedUs: 0,
+        degradation: undefined,
     };
     while (reader.position < end) {
         const tag = reader.tag();
@@ -752,6 +771,12 @@ export function readServerFrame(reader: Reader, end: number): ServerFrame {
                 break;
             case 34:
                 message.heartbeat = readHeartbeat(reader, reader.message(end));
+                break;
+            case 41:
+                message.encodedUs = reader.nanosecondsAsMicroseconds();
+                break;
+            case 50:
+                message.degradation = readDegradation(reader, reader.message(end));
                 break;
             default:
                 reader.skip(tag);
@@ -783,6 +808,77 @@ export function writeServerFrame(writer: Writer, message: ServerFrame): void {
         const start = writer.begin();
         writeHeartbeat(writer, message.heartbeat);
         writer.end(start);
+    }
+    if (message.encodedUs !== 0) {
+        writer.tag(41);
+        writer.nanosecondsAsMicroseconds(message.encodedUs);
+    }
+    if (message.degradation !== undefined) {
+        writer.tag(50);
+        const start = writer.begin();
+        writeDegradation(writer, message.degradation);
+        writer.end(start);
+    }
+}
+
+/** A client that reads too slowly is told less: what may be merged is merged until it has caught up. Only who is behind hears of it. */
+export interface Degradation {
+    /** False when it begins, true when everything that was left out has been told as a newer state, a difference or a sum. */
+    isOver: boolean;
+    /** When it began. */
+    sinceUs: number;
+    /** When it is over: the pushes that were left out. */
+    leftOut: number;
+}
+
+export function newDegradation(fields: Partial<Degradation> = {}): Degradation {
+    return {
+        isOver: false,
+        sinceUs: 0,
+        leftOut: 0,
+        ...fields,
+    };
+}
+
+/** Reads up to `end`, which must lie within the reader's bytes. Throws {@link WireError}. */
+export function readDegradation(reader: Reader, end: number): Degradation {
+    const message: Degradation = {
+        isOver: false,
+        sinceUs: 0,
+        leftOut: 0,
+    };
+    while (reader.position < end) {
+        const tag = reader.tag();
+        switch (tag) {
+            case 8:
+                message.isOver = reader.bool();
+                break;
+            case 17:
+                message.sinceUs = reader.nanosecondsAsMicroseconds();
+                break;
+            case 24:
+                message.leftOut = reader.uint64();
+                break;
+            default:
+                reader.skip(tag);
+        }
+    }
+    reader.expectEnd(end);
+    return message;
+}
+
+export function writeDegradation(writer: Writer, message: Degradation): void {
+    if (message.isOver) {
+        writer.tag(8);
+        writer.bool(message.isOver);
+    }
+    if (message.sinceUs !== 0) {
+        writer.tag(17);
+        writer.nanosecondsAsMicroseconds(message.sinceUs);
+    }
+    if (message.leftOut !== 0) {
+        writer.tag(24);
+        writer.uint64(message.leftOut);
     }
 }
 
@@ -882,6 +978,7 @@ export interface Reply {
     list: ListResult | undefined;
     pong: Pong | undefined;
     resync: ResyncResult | undefined;
+    budget: Budget | undefined;
     timing: Timing | undefined;
 }
 
@@ -895,6 +992,7 @@ export function newReply(fields: Partial<Reply> = {}): Reply {
         list: undefined,
         pong: undefined,
         resync: undefined,
+        budget: undefined,
         timing: undefined,
         ...fields,
     };
@@ -911,6 +1009,7 @@ export function readReply(reader: Reader, end: number): Reply {
         list: undefined,
         pong: undefined,
         resync: undefined,
+        budget: undefined,
         timing: undefined,
     };
     while (reader.position < end) {
@@ -946,6 +1045,9 @@ export function readReply(reader: Reader, end: number): Reply {
             case 66:
                 message.resync = readResyncResult(reader, reader.message(end));
                 message.error = message.connect = message.subscribe = message.unsubscribe = message.list = message.pong = undefined;
+                break;
+            case 114:
+                message.budget = readBudget(reader, reader.message(end));
                 break;
             case 122:
                 message.timing = readTiming(reader, reader.message(end));
@@ -1005,11 +1107,66 @@ export function writeReply(writer: Writer, message: Reply): void {
         writeResyncResult(writer, message.resync);
         writer.end(start);
     }
+    if (message.budget !== undefined) {
+        writer.tag(114);
+        const start = writer.begin();
+        writeBudget(writer, message.budget);
+        writer.end(start);
+    }
     if (message.timing !== undefined) {
         writer.tag(122);
         const start = writer.begin();
         writeTiming(writer, message.timing);
         writer.end(start);
+    }
+}
+
+/** What is left of the requests that the connection may send at once. */
+export interface Budget {
+    requestsLeft: number;
+    /** In how many milliseconds it will be whole again, if nothing is sent. */
+    wholeInMs: number;
+}
+
+export function newBudget(fields: Partial<Budget> = {}): Budget {
+    return {
+        requestsLeft: 0,
+        wholeInMs: 0,
+        ...fields,
+    };
+}
+
+/** Reads up to `end`, which must lie within the reader's bytes. Throws {@link WireError}. */
+export function readBudget(reader: Reader, end: number): Budget {
+    const message: Budget = {
+        requestsLeft: 0,
+        wholeInMs: 0,
+    };
+    while (reader.position < end) {
+        const tag = reader.tag();
+        switch (tag) {
+            case 8:
+                message.requestsLeft = reader.uint32();
+                break;
+            case 16:
+                message.wholeInMs = reader.uint32();
+                break;
+            default:
+                reader.skip(tag);
+        }
+    }
+    reader.expectEnd(end);
+    return message;
+}
+
+export function writeBudget(writer: Writer, message: Budget): void {
+    if (message.requestsLeft !== 0) {
+        writer.tag(8);
+        writer.uint32(message.requestsLeft);
+    }
+    if (message.wholeInMs !== 0) {
+        writer.tag(16);
+        writer.uint32(message.wholeInMs);
     }
 }
 

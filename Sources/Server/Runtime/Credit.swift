@@ -1,0 +1,72 @@
+/// How many bytes may be on their way to a client without its having said that they arrived.
+///
+/// What lies in kernels and in the client's own buffers grows old there: seconds of it, before the socket takes no more. So a ping with a
+/// number goes into the stream from time to time, and its pong says that all bytes before it were read. More than a quarter of a second's
+/// worth beyond the last pong, and the client counts as behind: it is told the newest once it is through, instead of all that was.
+///
+/// A client that never answered one is not held to it: what it has not read shows by itself, only later.
+package struct Credit {
+    private struct Marker {
+        var number: UInt32
+        /// Bytes sent before it.
+        var bytes: UInt64
+    }
+
+    /// A marker goes out at most so often, unless half the credit is used.
+    private static let markerNs: Int64 = 250_000_000
+    /// This much is always allowed.
+    package static let bytesLeast: UInt64 = 8_192
+    /// Markers that are not answered yet; with as many out, no other follows.
+    private static let markersMost = 4
+
+    private var sent: UInt64 = 0
+    private var arrived: UInt64 = 0
+    private var markers: [Marker] = []
+    private var nextNumber: UInt32 = 0
+    private var markedNs: Int64 = 0
+    private var markedBytes: UInt64 = 0
+    private var arrivedNs: Int64 = 0
+    /// Bytes a second that arrived of late.
+    private var rate: UInt64 = 0
+    private var hasAnswered = false
+
+    package init() {}
+
+    /// What may be on its way.
+    package var allowed: UInt64 { max(Self.bytesLeast, rate / 4) }
+
+    /// Whether more is on its way than may be.
+    package var isUsedUp: Bool { hasAnswered && sent - arrived > allowed }
+
+    /// Counts bytes that were written.
+    package mutating func send(_ bytes: Int) { sent += UInt64(bytes) }
+
+    /// The payload of the ping that is to follow the bytes that are about to be written; nil while none is due.
+    package mutating func marker(behind bytes: Int, atNs now: Int64) -> [UInt8]? {
+        let unmarked = sent + UInt64(bytes) - markedBytes
+        guard unmarked >= Self.bytesLeast / 2, markers.count < Self.markersMost else { return nil }
+        guard now - markedNs >= Self.markerNs || unmarked >= allowed / 2 else { return nil }
+        nextNumber &+= 1
+        markedNs = now
+        markedBytes = sent + UInt64(bytes)
+        markers.append(Marker(number: nextNumber, bytes: markedBytes))
+        return withUnsafeBytes(of: nextNumber.littleEndian) { Array($0) }
+    }
+
+    /// Takes a pong; one that answers no marker says nothing.
+    package mutating func pong(_ payload: UnsafeRawBufferPointer, atNs now: Int64) {
+        guard payload.count == 4 else { return }
+        let number = UInt32(littleEndian: payload.loadUnaligned(as: UInt32.self))
+        guard let place = markers.firstIndex(where: { $0.number == number }) else { return }
+        let bytes = markers[place].bytes
+        markers.removeSubrange(...place)
+        if markers.isEmpty { markers = [] }
+        // At once after another it says little of a rate.
+        let elapsed = UInt64(max(1_000_000, now - arrivedNs))
+        let newest = (bytes - arrived).multipliedReportingOverflow(by: 1_000_000_000).partialValue / elapsed
+        rate = newest > rate ? newest : (3 * rate + newest) / 4
+        arrived = bytes
+        arrivedNs = now
+        hasAnswered = true
+    }
+}

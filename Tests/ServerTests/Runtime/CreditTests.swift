@@ -1,0 +1,125 @@
+import Testing
+
+@testable import Server
+
+/// A client over a link that takes so many bytes a second and answers a marker when it has read up to it.
+private struct Link {
+    var bytesPerSecond: Double
+    var delayNs: Int64 = 1_000_000
+    var credit = Credit()
+    /// What waits to be read, by the markers in it.
+    private var queued: Double = 0
+    private var markers: [(payload: [UInt8], behind: Double)] = []
+    private var pongs: [(payload: [UInt8], atNs: Int64)] = []
+    private(set) var markerCount = 0
+
+    init(bytesPerSecond: Double) { self.bytesPerSecond = bytesPerSecond }
+
+    /// Bytes that the client has not read.
+    var waiting: Double { queued }
+
+    mutating func send(_ bytes: Int, atNs now: Int64) {
+        let marker = credit.marker(behind: bytes, atNs: now)
+        credit.send(bytes)
+        queued += Double(bytes)
+        guard let marker else { return }
+        markerCount += 1
+        markers.append((marker, queued))
+    }
+
+    /// A millisecond passes.
+    mutating func run(toNs now: Int64) {
+        let read = min(queued, bytesPerSecond / 1000)
+        queued -= read
+        for place in markers.indices { markers[place].behind -= read }
+        while let first = markers.first, first.behind <= 0 {
+            pongs.append((first.payload, now + delayNs))
+            markers.removeFirst()
+        }
+        while let first = pongs.first, first.atNs <= now {
+            first.payload.withUnsafeBytes { credit.pong($0, atNs: now) }
+            pongs.removeFirst()
+        }
+    }
+}
+
+@Suite("Credit")
+struct CreditTests {
+    /// Sends a message every millisecond unless credit is used up; the most that waited in the last half, and how often it was used up.
+    private func run(
+        _ link: inout Link,
+        bytes: Int,
+        milliseconds: Int,
+        everyMs: Int = 1
+    ) -> (most: Double, heldBack: Int) {
+        var (most, heldBack) = (0.0, 0)
+        for millisecond in 1...milliseconds {
+            let now = Int64(millisecond) * 1_000_000
+            if millisecond % everyMs == 0 {
+                if link.credit.isUsedUp { heldBack += 1 } else { link.send(bytes, atNs: now) }
+            }
+            link.run(toNs: now)
+            if millisecond > milliseconds / 2 { most = max(most, link.waiting) }
+        }
+        return (most, heldBack)
+    }
+
+    @Test("never holds back a client that reads as fast as it is told", arguments: [60, 200, 1_000, 10_000])
+    func fast(bytes: Int) {
+        var link = Link(bytesPerSecond: 100_000_000)
+        _ = run(&link, bytes: bytes, milliseconds: 2_000)
+        let (_, heldBack) = run(&link, bytes: bytes, milliseconds: 4_000)
+        #expect(heldBack == 0)
+    }
+
+    @Test(
+        "holds back one that reads at a third of the rate, so that little lies before it",
+        arguments: [200, 1_000, 10_000]
+    )
+    func slow(bytes: Int) {
+        let rate = Double(bytes) * 1_000 / 3
+        var link = Link(bytesPerSecond: rate)
+        let (most, heldBack) = run(&link, bytes: bytes, milliseconds: 10_000)
+        #expect(heldBack > 1_000)
+        let allowed = max(Double(Credit.bytesLeast), rate / 4)
+        #expect(most <= allowed * 1.5 + Double(bytes), "\(most) of \(allowed)")
+    }
+
+    @Test("says nothing of a client that never answers")
+    func silent() {
+        var credit = Credit()
+        for millisecond in 1...1_000 {
+            _ = credit.marker(behind: 5_000, atNs: Int64(millisecond) * 1_000_000)
+            credit.send(5_000)
+        }
+        #expect(!credit.isUsedUp)
+    }
+
+    @Test("is not fooled by pongs that nobody asked for")
+    func invented() {
+        var credit = Credit()
+        let marker = credit.marker(behind: 10_000, atNs: 1)
+        credit.send(10_000)
+        #expect(marker == [1, 0, 0, 0])
+        for payload in [[], [1], [2, 0, 0, 0], [1, 0, 0, 0, 0], [255, 255, 255, 255]] as [[UInt8]] {
+            payload.withUnsafeBytes { credit.pong($0, atNs: 2) }
+        }
+        credit.send(1_000_000)
+        #expect(!credit.isUsedUp, "it has not answered yet")
+        marker?.withUnsafeBytes { credit.pong($0, atNs: 1_000_000_000) }
+        #expect(credit.isUsedUp)
+        #expect(credit.allowed == Credit.bytesLeast, "10 KB in a second")
+        marker?.withUnsafeBytes { credit.pong($0, atNs: 2_000_000_000) }
+        #expect(credit.isUsedUp, "a marker is answered once")
+    }
+
+    @Test("costs a quiet client no ping, and a busy one some a second")
+    func markers() {
+        var quiet = Link(bytesPerSecond: 1_000_000)
+        _ = run(&quiet, bytes: 100, milliseconds: 10_000, everyMs: 100)
+        #expect(quiet.markerCount <= 3)
+        var busy = Link(bytesPerSecond: 100_000_000)
+        _ = run(&busy, bytes: 1_000, milliseconds: 10_000)
+        #expect((30...150).contains(busy.markerCount), "\(busy.markerCount)")
+    }
+}
