@@ -48,7 +48,7 @@ let package = Package(
             dependencies: ["CLibWebSockets"],
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]
         ),
-        module("Transport", ["CLibWebSockets", "CLibUV", "CTransport"]),
+        module("Transport", ["CLibWebSockets", "CLibUV", "CTransport", "CZlib"]),
         // Composition.
         module("Server", ["Market", "Feeds", "Hub", "Wire", "JSON", "Transport", "CZlib"]),
         .executableTarget(name: "market-hub", dependencies: ["Server"], swiftSettings: settings),

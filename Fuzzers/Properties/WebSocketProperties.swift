@@ -37,7 +37,8 @@ private struct FrameListener {
         partBytes: Int
     ) -> FrameListener {
         var listener = FrameListener()
-        var reader = WebSocketFrameReader(from: sender, messageBytesMost: messageBytesMost)
+        let inflater = sender == .client ? Inflater() : nil
+        var reader = WebSocketFrameReader(from: sender, messageBytesMost: messageBytesMost, inflater: inflater)
         // A client's frames are unmasked where they lie.
         let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
         defer { copy.deallocate() }

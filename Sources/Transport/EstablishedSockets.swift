@@ -14,7 +14,8 @@ extension IOLoop {
     ///
     /// The connection goes on when that has happened: ``goOn(_:)``.
     /// - Returns: false when the process has no descriptor left for it.
-    func takeOver(_ id: ConnectionID, _ wsi: OpaquePointer, _ socketClass: SocketClass) -> Bool {
+    func takeOver(_ id: ConnectionID, _ wsi: OpaquePointer, _ exchange: HTTPExchange) -> Bool {
+        guard let admission = exchange.admission else { return false }
         let descriptor = ct_take_descriptor(lws_get_socket_fd(wsi), uv_backend_fd(uv))
         guard descriptor >= 0 else { return false }
         sockets[id].wsi = nil
@@ -22,8 +23,13 @@ extension IOLoop {
         sockets[id].peer = WebSocketPeer(
             descriptor: descriptor,
             tls: ct_tls_take(UnsafeMutableRawPointer(wsi)),
-            reader: WebSocketFrameReader(from: .client, messageBytesMost: socketClass.messageBytesMost)
+            reader: WebSocketFrameReader(
+                from: .client,
+                messageBytesMost: admission.socketClass.messageBytesMost,
+                inflater: admission.compression == nil ? nil : inflater
+            )
         )
+        sockets[id].deflateWindowBits = UInt8(admission.compression?.windowBits ?? 0)
         return true
     }
 
@@ -43,7 +49,8 @@ extension IOLoop {
         sockets[id].deadlineNs = 0
         let answer = WebSocketUpgrade.answer(
             key: admission.key,
-            subprotocol: admission.subprotocol
+            subprotocol: admission.subprotocol,
+            extensions: admission.compression?.answer
         )
         guard peer.watch(by: epollSet, as: id), answer.withUnsafeBytes({ peer.write($0) }) == .sent else {
             return finish(id)
@@ -132,6 +139,12 @@ extension IOLoop {
     }
 
     // MARK: Writing
+
+    /// As far back as what is deflated for a connection may refer, as a power of two; nil where nothing may be deflated.
+    public func deflateWindowBits(of connection: ConnectionID) -> Int? {
+        guard sockets.contains(connection), sockets[connection].deflateWindowBits > 0 else { return nil }
+        return Int(sockets[connection].deflateWindowBits)
+    }
 
     func write(_ bytes: UnsafeRawBufferPointer, to id: ConnectionID, of peer: WebSocketPeer) -> WriteResult {
         let outcome = peer.write(bytes)

@@ -23,6 +23,7 @@ final class HTTPExchange {
         var subprotocol: String?
         var tag: UInt8
         var socketClass: SocketClass
+        var compression: CompressionAgreement?
     }
 
     init(request: HTTPRequest, bodyBytes: Int) {
@@ -124,9 +125,12 @@ extension IOLoop {
                 key: head.webSocketKey ?? "",
                 subprotocol: subprotocol,
                 tag: tag,
-                socketClass: socketClass
+                socketClass: socketClass,
+                // Of several headers it is not known where one ends.
+                compression: socketClass.compresses && !reader.isRepeated(WSI_TOKEN_EXTENSIONS)
+                    ? reader.text(WSI_TOKEN_EXTENSIONS).flatMap(CompressionAgreement.meeting) : nil
             )
-            guard takeOver(id, wsi, socketClass) else { return refuse(wsi, refusal(503, "too many connections")) }
+            guard takeOver(id, wsi, exchange) else { return refuse(wsi, refusal(503, "too many connections")) }
             sockets[id].exchange = exchange
             return -1
         }

@@ -49,6 +49,8 @@ public final class IOLoop: @unchecked Sendable {
     var datagramSockets: [ObjectIdentifier: DatagramSocket] = [:]
     /// Watches WebSockets, which are no longer with libwebsockets.
     let epollSet: Int32
+    /// Of what clients send compressed.
+    private(set) lazy var inflater = Inflater()
     /// What a WebSocket is read into: one for all of them.
     let readRoom = UnsafeMutableRawBufferPointer.allocate(byteCount: IOLoop.readBytesMost, alignment: 16)
     var date = (second: UInt64.max, text: "")

@@ -87,10 +87,13 @@ public struct SocketClass: Sendable, Equatable {
     public var sendBufferBytes: Int
     /// TCP_NOTSENT_LOWAT: stale data hides below this mark only.
     public var notSentLowWaterBytes: Int
-    /// A longer message closes the connection with 1009.
+    /// A longer message closes the connection with 1009, before or after inflating.
     public var messageBytesMost: Int
+    /// Whether permessage-deflate is agreed to when it is offered.
+    public var compresses: Bool
 
-    public init(sendBufferBytes: Int, notSentLowWaterBytes: Int, messageBytesMost: Int) {
+    public init(sendBufferBytes: Int, notSentLowWaterBytes: Int, messageBytesMost: Int, compresses: Bool = false) {
+        self.compresses = compresses
         self.sendBufferBytes = sendBufferBytes
         self.notSentLowWaterBytes = notSentLowWaterBytes
         self.messageBytesMost = messageBytesMost

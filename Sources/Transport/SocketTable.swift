@@ -63,6 +63,8 @@ struct Socket {
     /// When the sweep ends the connection; zero for never.
     var deadlineNs: UInt64 = 0
     var closeReason: [UInt8] = []
+    /// 0 where no compression was agreed on.
+    var deflateWindowBits: UInt8 = 0
     var peerAddress: String
     var exchange: HTTPExchange?
     var client: ClientConnection?

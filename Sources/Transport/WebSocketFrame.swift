@@ -8,6 +8,8 @@ public enum WebSocketFrame {
         case pong = 0x8a
     }
 
+    /// In a header's first byte: the message is deflated (RFC 7692).
+    public static let compressedBit: UInt8 = 0x40
     /// What a header can take at most.
     public static let headerBytesMost = 10
 
@@ -20,11 +22,16 @@ public enum WebSocketFrame {
     /// - Precondition: `room` has ``headerBytes(payloadBytes:)`` bytes; a control frame has at most 125 of payload.
     /// - Returns: the number of bytes written.
     @discardableResult
-    public static func writeHeader(_ kind: Kind, payloadBytes: Int, into room: UnsafeMutableRawBufferPointer) -> Int {
+    public static func writeHeader(
+        _ kind: Kind,
+        isCompressed: Bool = false,
+        payloadBytes: Int,
+        into room: UnsafeMutableRawBufferPointer
+    ) -> Int {
         precondition(payloadBytes < 126 || kind.rawValue & 8 == 0, "a control frame of \(payloadBytes) bytes")
         let count = headerBytes(payloadBytes: payloadBytes)
         precondition(room.count >= count, "no room for a frame header")
-        room[0] = kind.rawValue
+        room[0] = kind.rawValue | (isCompressed ? compressedBit : 0)
         switch count {
         case 2: room[1] = UInt8(payloadBytes)
         case 4:

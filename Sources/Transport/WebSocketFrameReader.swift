@@ -10,7 +10,7 @@ package struct WebSocketFault: Error, Equatable {
     }
 }
 
-/// Takes apart what a server or a client sends (RFC 6455 section 5), with no extension agreed.
+/// Takes apart what a server or a client sends (RFC 6455 section 5), compressed where that was agreed (RFC 7692).
 ///
 /// libwebsockets reads frames byte by byte, at 1.9 µs a message of a venue. Here a frame that lies whole in what
 /// was read is handed on where it lies, and only what a read cuts off is copied.
@@ -38,19 +38,23 @@ package struct WebSocketFrameReader {
         var payloadBytes: Int
         var isFinal: Bool
         var opcode: UInt8
+        var isCompressed: Bool
         /// In the order in which its bytes stand; 0 changes nothing.
         var mask: UInt32 = 0
     }
 
     private let sender: Sender
     private let messageBytesMost: Int
+    /// Set where messages may be compressed.
+    private let inflater: Inflater?
     /// The beginning of a frame whose end has not come.
     private var pending: [UInt8] = []
     /// The parts so far of a message that comes in several frames; nil outside of one.
-    private var assembly: (bytes: [UInt8], isText: Bool)?
+    private var assembly: (bytes: [UInt8], isText: Bool, isCompressed: Bool)?
 
-    package init(from sender: Sender, messageBytesMost: Int) {
+    package init(from sender: Sender, messageBytesMost: Int, inflater: Inflater? = nil) {
         self.sender = sender
+        self.inflater = inflater
         self.messageBytesMost = messageBytesMost
     }
 
@@ -117,11 +121,20 @@ package struct WebSocketFrameReader {
         guard bytes.count >= 2 else { return nil }
         let isFinal = bytes[0] & 0x80 != 0
         let opcode = bytes[0] & 0x0f
-        guard bytes[0] & 0x70 == 0 else { throw .breach("a frame uses an extension that was not agreed") }
+        let isCompressed = bytes[0] & 0x40 != 0
+        guard bytes[0] & 0x30 == 0, !isCompressed || inflater != nil && (1...2).contains(opcode) else {
+            throw .breach("a frame uses an extension that was not agreed")
+        }
         guard (bytes[1] & 0x80 != 0) == (sender == .client) else {
             throw .breach(sender == .client ? "a client's frame is not masked" : "a server's frame is masked")
         }
-        var header = Header(bytes: 2, payloadBytes: Int(bytes[1] & 0x7f), isFinal: isFinal, opcode: opcode)
+        var header = Header(
+            bytes: 2,
+            payloadBytes: Int(bytes[1] & 0x7f),
+            isFinal: isFinal,
+            opcode: opcode,
+            isCompressed: isCompressed
+        )
         if opcode & 8 != 0 {
             guard opcode <= 10 else { throw .breach("opcode \(opcode) is not known") }
             guard isFinal, header.payloadBytes < 126 else { throw .breach("a control frame is too long or in parts") }
@@ -184,10 +197,9 @@ package struct WebSocketFrameReader {
         case 9: return take(.ping, payload)
         case 10: return take(.pong, payload)
         case let opcode where header.isFinal && opcode != 0:
-            guard opcode == 2 || Self.isUTF8(payload) else { throw .wrongText }
-            return take(opcode == 1 ? .text : .binary, payload)
+            return try handOn(payload, isText: opcode == 1, isCompressed: header.isCompressed, take)
         case let opcode:
-            var message = assembly ?? (bytes: [], isText: opcode == 1)
+            var message = assembly ?? (bytes: [], isText: opcode == 1, isCompressed: header.isCompressed)
             assembly = nil
             message.bytes.append(contentsOf: payload)
             guard header.isFinal else {
@@ -195,10 +207,25 @@ package struct WebSocketFrameReader {
                 return true
             }
             return try message.bytes.withBytes { bytes throws(WebSocketFault) in
-                guard !message.isText || Self.isUTF8(bytes) else { throw .wrongText }
-                return take(message.isText ? .text : .binary, bytes)
+                try handOn(bytes, isText: message.isText, isCompressed: message.isCompressed, take)
             }
         }
+    }
+
+    /// A whole message.
+    private func handOn(
+        _ bytes: UnsafeRawBufferPointer,
+        isText: Bool,
+        isCompressed: Bool,
+        _ take: (Message, UnsafeRawBufferPointer) -> Bool
+    ) throws(WebSocketFault) -> Bool {
+        if isCompressed, let inflater {
+            return try inflater.inflate(bytes, bytesMost: messageBytesMost) { bytes throws(WebSocketFault) in
+                try handOn(bytes, isText: isText, isCompressed: false, take)
+            }
+        }
+        guard !isText || Self.isUTF8(bytes) else { throw .wrongText }
+        return take(isText ? .text : .binary, bytes)
     }
 
     private static func goodbye(_ payload: UnsafeRawBufferPointer) throws(WebSocketFault) -> Message {

@@ -71,7 +71,7 @@ package struct WebSocketUpgrade {
     }
 
     /// What a server says to a request that it takes; from then on there are frames.
-    static func answer(key: String, subprotocol: String?) -> [UInt8] {
+    static func answer(key: String, subprotocol: String?, extensions: String? = nil) -> [UInt8] {
         var accept = [CChar](repeating: 0, count: 29)
         ct_websocket_accept(key, &accept)
         var lines = [
@@ -79,6 +79,7 @@ package struct WebSocketUpgrade {
             "Sec-WebSocket-Accept: \(text(accept))",
         ]
         if let subprotocol { lines.append("Sec-WebSocket-Protocol: \(subprotocol)") }
+        if let extensions { lines.append("Sec-WebSocket-Extensions: \(extensions)") }
         return Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8)
     }
 

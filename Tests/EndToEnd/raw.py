@@ -29,6 +29,8 @@ class RawSocket:
         self.socket.connect((host, int(port)))
         self.host = hub.listeners[listener]
         self.unread = b""
+        # Of the last frame that was read.
+        self.was_compressed = False
 
     def __enter__(self) -> RawSocket:
         return self
@@ -120,6 +122,7 @@ class RawSocket:
                     length = 1 << 62
                 if len(data) >= start + length:
                     self.unread = data[start + length :]
+                    self.was_compressed = bool(data[0] & 0x40)
                     return data[0] & 15, data[start : start + length]
             self._read()
 

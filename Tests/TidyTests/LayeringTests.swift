@@ -10,7 +10,7 @@ private let allowedImports: [String: Set<String>] = [
     "Hub": ["Market"],
     "JSON": [],
     "Wire": ["Hub", "Market", "JSON", "CMarketHubProto"],
-    "Transport": ["CLibWebSockets", "CLibUV", "CTransport", "Glibc", "Synchronization"],
+    "Transport": ["CLibWebSockets", "CLibUV", "CTransport", "CZlib", "Glibc", "Synchronization"],
     "Server": [
         "Market", "Feeds", "Hub", "Wire", "JSON", "Transport", "CLibWebSockets", "CLibUV", "CTransport", "CZlib",
         "FoundationEssentials", "Glibc", "Synchronization",

@@ -182,10 +182,28 @@ package struct TransportConfiguration: ConfigurationSection {
     package var botNotSentLowWaterBytes = 32768
     package var headerTimeoutSeconds = 5
     package var messageBytesMost = 65536
+    package var deflate = "json"
+    package var deflateLevel = 1
+    package var deflateBytesLeast = 256
 
     package init() {}
 
     package static let keys = [
+        ConfigurationKey(
+            "deflate",
+            .choice(["off", "json", "all"]),
+            "Which channels agree to permessage-deflate when a client offers it: none, the legacy one, or both."
+        ),
+        ConfigurationKey(
+            "deflateLevel",
+            .integer(1...9),
+            "How hard public data are deflated, once for all who get them: 1 is fast, 9 small."
+        ),
+        ConfigurationKey(
+            "deflateBytesLeast",
+            .integer(16...1_048_576),
+            "Shorter messages go as they are."
+        ),
         ConfigurationKey(
             "ioLoops",
             .integer(0...256),

@@ -20,6 +20,8 @@ struct Client {
     var credit = Credit()
     /// When it fell behind, nanoseconds since 1970 UTC; nil while it is not.
     var behindSinceNs: Int64?
+    /// Set where it takes compressed messages; see ``IOLoop/deflateWindowBits(of:)``.
+    var deflateWindowBits: Int?
     /// Whether its frames tell when they were encoded.
     var wantsTimings = false
     var outbox = Outbox()

@@ -93,6 +93,7 @@ extension ClientLoop {
             format: client.format,
             isBatch: client.isBatching,
             withTimings: client.wantsTimings,
+            windowBits: client.deflateWindowBits,
             sentNs: sentNs
         ) { message in write(message, to: slot, atNs: now, on: loop) }
     }

@@ -43,9 +43,9 @@ package final class ClientLoop: IOLoopHandler {
     /// The connection's slot of every session's slot.
     var slotOfSession: [Int] = []
     /// What goes to everybody who listens, slice by slice.
-    var broadcast = OutgoingPass()
+    var broadcast: OutgoingPass
     /// What one client is told in answer to something, or because it was behind.
-    var aside = OutgoingPass()
+    var aside: OutgoingPass
     var replies = OutputBytes(capacity: 16_384)
     /// A message with a ping behind it.
     var marked = OutputBytes(capacity: 16_384)
@@ -71,10 +71,13 @@ package final class ClientLoop: IOLoopHandler {
     package struct SocketClasses: Sendable {
         package var browser: SocketClass
         package var bot: SocketClass
+        /// Whether the legacy channel agrees to compression; the classes say it of the others.
+        package var compressesJSON: Bool
 
-        package init(browser: SocketClass, bot: SocketClass) {
+        package init(browser: SocketClass, bot: SocketClass, compressesJSON: Bool = false) {
             self.browser = browser
             self.bot = bot
+            self.compressesJSON = compressesJSON
         }
     }
 
@@ -89,6 +92,7 @@ package final class ClientLoop: IOLoopHandler {
         reloads: Reloads,
         messageBytesMost: Int,
         loopCount: Int,
+        deflate: DeflateSettings?,
         writeBytesMost: Int,
         metrics: LoopMetrics,
         log: Log,
@@ -104,6 +108,8 @@ package final class ClientLoop: IOLoopHandler {
         self.reloads = reloads
         self.messageBytesMost = messageBytesMost
         self.loopCount = loopCount
+        broadcast = OutgoingPass(deflate: deflate)
+        aside = OutgoingPass(deflate: deflate)
         self.writeBytesMost = writeBytesMost
         self.metrics = metrics
         self.log = log
@@ -301,7 +307,7 @@ package final class ClientLoop: IOLoopHandler {
     // MARK: Connections
 
     package func opened(_ connection: ConnectionID, tag: UInt8, request: HTTPRequest, on loop: IOLoop) {
-        if tag == UpgradeTag.echo.rawValue { return echoes.open(connection) }
+        if tag == UpgradeTag.echo.rawValue { return echoes.open(connection, on: loop) }
         let format: Format = tag == UpgradeTag.enhanced.rawValue ? .enhanced : .legacy
         let session = hub.open(format)
         let now = HubClock.monotonicNs
@@ -315,6 +321,7 @@ package final class ClientLoop: IOLoopHandler {
             requestsBurst: settings.requestsBurstMost,
             atNs: now
         )
+        clients[slot]?.deflateWindowBits = loop.deflateWindowBits(of: connection)
         slotOfSession[session.index] = slot
         metrics.block.add(to: metrics[format].opened)
         log.debug("client-opened", ["peer": .text(peer(of: request)), "channel": .text(metrics[format].name)])

@@ -5,14 +5,23 @@ import Transport
 /// They exist only where `diagnostics.echo` is on, know nothing of the market, and are looked after by their own writes alone.
 struct EchoClients {
     private var outboxes: [ConnectionID: Outbox] = [:]
+    /// Of those that take compressed messages.
+    private var windowBits: [ConnectionID: Int] = [:]
+    private lazy var deflater = Deflater(level: 6)
     /// A longer message closes with 1009.
     static let messageBytesMost = 16 * 1024 * 1024
     /// A client that sends and does not read is closed with 3008 when more than this waits for it.
     static let waitingBytesMost = 2 * messageBytesMost
 
-    mutating func open(_ connection: ConnectionID) { outboxes[connection] = Outbox() }
+    mutating func open(_ connection: ConnectionID, on loop: IOLoop) {
+        outboxes[connection] = Outbox()
+        windowBits[connection] = loop.deflateWindowBits(of: connection)
+    }
 
-    mutating func close(_ connection: ConnectionID) { outboxes[connection] = nil }
+    mutating func close(_ connection: ConnectionID) {
+        outboxes[connection] = nil
+        windowBits[connection] = nil
+    }
 
     mutating func received(
         _ message: UnsafeRawBufferPointer,
@@ -21,7 +30,9 @@ struct EchoClients {
         on loop: IOLoop
     ) {
         guard outboxes[connection] != nil else { return }
-        let isTaken = WebSocketFrame.bytes(isText ? .text : .binary, message)
+        let kind: WebSocketFrame.Kind = isText ? .text : .binary
+        let deflated = windowBits[connection].flatMap { deflater.frame(kind, message, windowBits: $0) }
+        let isTaken = (deflated ?? WebSocketFrame.bytes(kind, message))
             .withUnsafeBytes { outboxes[connection]?.append($0, mostBytes: Self.waitingBytesMost) == true }
         if isTaken {
             flush(connection, on: loop)

@@ -155,13 +155,16 @@ final class MarketHubServer {
             browser: SocketClass(
                 sendBufferBytes: transport.browserSendBufferBytes,
                 notSentLowWaterBytes: transport.browserNotSentLowWaterBytes,
-                messageBytesMost: transport.messageBytesMost
+                messageBytesMost: transport.messageBytesMost,
+                compresses: transport.deflate == "all"
             ),
             bot: SocketClass(
                 sendBufferBytes: transport.botSendBufferBytes,
                 notSentLowWaterBytes: transport.botNotSentLowWaterBytes,
-                messageBytesMost: transport.messageBytesMost
-            )
+                messageBytesMost: transport.messageBytesMost,
+                compresses: transport.deflate == "all"
+            ),
+            compressesJSON: transport.deflate != "off"
         )
         let hubSettings = Hub.Settings(
             subscriptionsMost: configuration.hub.subscriptionsMost,
@@ -186,6 +189,8 @@ final class MarketHubServer {
             reloads: reloads,
             messageBytesMost: transport.messageBytesMost,
             loopCount: loopCount(),
+            deflate: transport.deflate == "off"
+                ? nil : DeflateSettings(level: transport.deflateLevel, bytesLeast: transport.deflateBytesLeast),
             writeBytesMost: transport.writeBytesMost,
             metrics: LoopMetrics(registry: registry, heartbeat: heartbeat),
             log: log,

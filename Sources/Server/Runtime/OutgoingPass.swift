@@ -9,7 +9,7 @@ struct OutgoingPass: ~Copyable {
     private(set) var begunNs: Int64 = 0
     /// Nanoseconds since 1970 UTC.
     private var encodedNs: Int64 = 0
-    private var encoder = PassEncoder()
+    private var encoder: PassEncoder
     /// The first share that was not reached yet.
     private var next = 0
     /// By session, the place of the share that it has yet to get; empty until somebody asks.
@@ -17,7 +17,8 @@ struct OutgoingPass: ~Copyable {
     private var arePlacesKnown = false
     private static let none: Int32 = -1
 
-    init() {}
+    /// - Parameter deflate: how public data are deflated for who takes them so; nil for never.
+    init(deflate: DeflateSettings? = nil) { encoder = PassEncoder(deflate: deflate) }
 
     /// Whether somebody has yet to get a share.
     var isOnItsWay: Bool { next < pass.shares.count }
@@ -75,10 +76,16 @@ struct OutgoingPass: ~Copyable {
         format: Format,
         isBatch: Bool,
         withTimings: Bool,
+        windowBits: Int?,
         sentNs: Int64,
         _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result {
-        let manner = PassEncoder.Manner(format: format, isBatch: isBatch, encodedNs: withTimings ? encodedNs : nil)
+        let manner = PassEncoder.Manner(
+            format: format,
+            isBatch: isBatch,
+            encodedNs: withTimings ? encodedNs : nil,
+            windowBits: windowBits
+        )
         return encoder.withMessage(of: share, in: pass, manner, sentNs: sentNs, body)
     }
 }

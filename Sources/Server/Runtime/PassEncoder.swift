@@ -3,6 +3,17 @@ import Market
 import Transport
 import Wire
 
+/// How public data are deflated: each push once, for everybody who takes it so.
+package struct DeflateSettings: Sendable {
+    package var level: Int
+    package var bytesLeast: Int
+
+    package init(level: Int, bytesLeast: Int) {
+        self.level = level
+        self.bytesLeast = bytesLeast
+    }
+}
+
 /// Makes the bytes of a pass: each push once, in the format of its topic, and each client's message out of shared pieces.
 ///
 /// One loop owns it and uses its memory again from pass to pass.
@@ -23,18 +34,34 @@ struct PassEncoder: ~Copyable {
         var isBatch: Bool
         /// Told to who asked for it, on the enhanced channel; nanoseconds since 1970 UTC.
         var encodedNs: Int64?
+        /// As far back as what is deflated may refer; nil where nothing may be.
+        var windowBits: Int?
     }
+
+    private let deflate: DeflateSettings?
+    private let deflater: Deflater?
+    /// Pushes as deflated pieces, where somebody wanted them so.
+    private var deflated = OutputBytes(capacity: 4_096)
+    /// Where each stands in ``deflated``; empty while nobody did.
+    private var deflatedPlaces: [Range<Int>] = []
+    /// A message that is being made of deflated pieces.
+    private var packed = OutputBytes(capacity: 4_096)
 
     /// The bytes of a frame's time: a tag and a fixed64.
     private static let timeFieldCount = 9
 
-    init() {}
+    init(deflate: DeflateSettings? = nil) {
+        self.deflate = deflate
+        deflater = deflate.map { Deflater(level: $0.level) }
+    }
 
     /// Encodes the pushes of `pass` from `first` on; those before must have been encoded.
     mutating func encode(_ pass: borrowing Pass, instruments: borrowing LegacyInstruments) {
         pieces.removeAll()
         places.removeAll(keepingCapacity: true)
         messageManner = nil
+        deflated.removeAll()
+        deflatedPlaces.removeAll(keepingCapacity: true)
         for index in pass.pushes.indices {
             let start = pieces.count
             switch pass.pushes[index].format {
@@ -71,6 +98,9 @@ struct PassEncoder: ~Copyable {
     }
 
     private mutating func gather(_ manner: Manner, sentNs: Int64) {
+        if let windowBits = manner.windowBits, let deflate, let deflater {
+            return gather(manner, sentNs: sentNs, deflate, deflater, windowBits: windowBits)
+        }
         let piecesCount = messageOrder.reduce(0) { $0 + places[Int($1)].count }
         switch (manner.format, manner.isBatch) {
         case (.enhanced, _):
@@ -96,6 +126,96 @@ struct PassEncoder: ~Copyable {
         }
     }
 
+    // MARK: Deflated
+
+    private mutating func gather(
+        _ manner: Manner,
+        sentNs: Int64,
+        _ deflate: DeflateSettings,
+        _ deflater: Deflater,
+        windowBits: Int
+    ) {
+        let isOne = manner.format == .enhanced || manner.isBatch
+        let pieceBytes = messageOrder.reduce(0) { $0 + places[Int($1)].count }
+        let fits = messageOrder.allSatisfy { places[Int($0)].count <= 1 << windowBits }
+        guard isOne else {
+            for push in messageOrder {
+                let count = places[Int(push)].count
+                if count >= deflate.bytesLeast, count <= 1 << windowBits {
+                    let place = deflatedPlace(of: push, deflater)
+                    if place.count - Deflater.tail.count < count {
+                        let payload = place.lowerBound..<(place.upperBound - Deflater.tail.count)
+                        message.appendFrameHeader(.text, isCompressed: true, payloadCount: payload.count)
+                        deflated.withBytes { message.append(UnsafeRawBufferPointer(rebasing: $0[payload])) }
+                        continue
+                    }
+                }
+                message.appendFrameHeader(.text, payloadCount: count)
+                appendPiece(push)
+            }
+            return
+        }
+        if pieceBytes >= deflate.bytesLeast, fits {
+            pack(manner, sentNs: sentNs, deflater)
+            if packed.count < pieceBytes {
+                let kind: WebSocketFrame.Kind = manner.format == .enhanced ? .binary : .text
+                message.appendFrameHeader(kind, isCompressed: true, payloadCount: packed.count)
+                packed.withBytes { message.append($0) }
+                return
+            }
+        }
+        var plain = manner
+        plain.windowBits = nil
+        gather(plain, sentNs: sentNs)
+    }
+
+    /// Puts together the payload of one message: what is this client's own as it is, pushes deflated.
+    private mutating func pack(_ manner: Manner, sentNs: Int64, _ deflater: Deflater) {
+        packed.removeAll()
+        if manner.format == .enhanced {
+            let start = packed.leaveRoom(Deflater.storedHeaderBytes)
+            EnhancedCodec.append(sentNs: UInt64(bitPattern: sentNs), to: &packed)
+            if let encodedNs = manner.encodedNs {
+                EnhancedCodec.append(encodedNs: UInt64(bitPattern: encodedNs), to: &packed)
+            }
+            let count = packed.count - start - Deflater.storedHeaderBytes
+            packed.withMutableBytes { bytes in
+                Deflater.writeStoredHeader(of: count, into: UnsafeMutableRawBufferPointer(rebasing: bytes[start...]))
+            }
+        }
+        for (index, push) in messageOrder.enumerated() {
+            if manner.isBatch, manner.format == .legacy { packed.appendStored(UInt8(ascii: index == 0 ? "[" : ",")) }
+            let place = deflatedPlace(of: push, deflater)
+            deflated.withBytes { packed.append(UnsafeRawBufferPointer(rebasing: $0[place])) }
+        }
+        if manner.isBatch, manner.format == .legacy {
+            packed.appendStored(UInt8(ascii: "]"))
+            // Where a block begins whose rest is the tail that the reader adds.
+            packed.append(0 as UInt8)
+        } else {
+            packed.truncate(to: packed.count - Deflater.tail.count)
+        }
+    }
+
+    private mutating func deflatedPlace(of push: Int32, _ deflater: Deflater) -> Range<Int> {
+        if deflatedPlaces.isEmpty { deflatedPlaces += repeatElement(0..<0, count: places.count) }
+        let known = deflatedPlaces[Int(push)]
+        guard known.isEmpty else { return known }
+        let place = places[Int(push)]
+        let start = deflated.leaveRoom(deflater.mostBytes(of: place.count))
+        let count = pieces.withBytes { pieces in
+            deflated.withMutableBytes { room in
+                deflater.deflate(
+                    UnsafeRawBufferPointer(rebasing: pieces[place]),
+                    into: UnsafeMutableRawBufferPointer(rebasing: room[start...])
+                )
+            }
+        }
+        deflated.truncate(to: start + count)
+        deflatedPlaces[Int(push)] = start..<(start + count)
+        return deflatedPlaces[Int(push)]
+    }
+
     private mutating func appendPiece(_ push: Int32) {
         let place = places[Int(push)]
         pieces.withBytes { message.append(UnsafeRawBufferPointer(rebasing: $0[place])) }
@@ -104,12 +224,25 @@ struct PassEncoder: ~Copyable {
 
 extension OutputBytes {
     /// Puts the header of a server's frame (RFC 6455, section 5.2).
-    fileprivate mutating func appendFrameHeader(_ kind: WebSocketFrame.Kind, payloadCount: Int) {
+    fileprivate mutating func appendFrameHeader(
+        _ kind: WebSocketFrame.Kind,
+        isCompressed: Bool = false,
+        payloadCount: Int
+    ) {
         let count = WebSocketFrame.headerBytes(payloadBytes: payloadCount)
         let start = leaveRoom(count)
         withMutableBytes { bytes in
             let room = UnsafeMutableRawBufferPointer(rebasing: bytes[start..<(start + count)])
-            _ = WebSocketFrame.writeHeader(kind, payloadBytes: payloadCount, into: room)
+            WebSocketFrame.writeHeader(kind, isCompressed: isCompressed, payloadBytes: payloadCount, into: room)
         }
+    }
+
+    /// Puts a byte between deflated pieces.
+    fileprivate mutating func appendStored(_ byte: UInt8) {
+        let start = leaveRoom(Deflater.storedHeaderBytes)
+        withMutableBytes { bytes in
+            Deflater.writeStoredHeader(of: 1, into: UnsafeMutableRawBufferPointer(rebasing: bytes[start...]))
+        }
+        append(byte)
     }
 }

@@ -57,7 +57,9 @@ package struct HTTPRoutes: Sendable {
                 return refuse(400, "unknown_subprotocol", "Offer \(Self.legacySubprotocol) or none.")
             }
             let subprotocol = offered.isEmpty ? nil : Self.legacySubprotocol
-            return .accept(subprotocol: subprotocol, tag: UpgradeTag.legacy.rawValue, classes.browser)
+            var socketClass = classes.browser
+            socketClass.compresses = classes.compressesJSON
+            return .accept(subprotocol: subprotocol, tag: UpgradeTag.legacy.rawValue, socketClass)
         case Self.enhancedPath:
             guard offered.contains(Self.enhancedSubprotocol) else {
                 return refuse(400, "unknown_subprotocol", "Offer the subprotocol \(Self.enhancedSubprotocol).")
@@ -70,7 +72,8 @@ package struct HTTPRoutes: Sendable {
                 isBrowser ? classes.browser : classes.bot
             )
         case Self.echoPath where hasEcho:
-            let echo = SocketClass.bot(messageBytesMost: EchoClients.messageBytesMost)
+            var echo = SocketClass.bot(messageBytesMost: EchoClients.messageBytesMost)
+            echo.compresses = true
             return .accept(subprotocol: nil, tag: UpgradeTag.echo.rawValue, echo)
         default:
             return refuse(404, "not_found", "WebSockets are served on \(Self.legacyPath) and \(Self.enhancedPath).")
