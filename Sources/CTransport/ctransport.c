@@ -276,8 +276,13 @@ static int use_ticket_key(SSL *ssl, unsigned char name[16], unsigned char iv[EVP
   return !encrypts && place > 0 ? 2 : 1;  // 2: good, and send a fresh ticket
 }
 
+static _Thread_local void *prepared;
+
+void *ct_prepared_server_tls(void) { return prepared; }
+
 void ct_prepare_server_tls(void *ssl_ctx) {
   SSL_CTX *context = ssl_ctx;
+  prepared = ssl_ctx;
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);

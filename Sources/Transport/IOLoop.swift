@@ -67,6 +67,7 @@ public final class IOLoop: @unchecked Sendable {
     private var strings: [UnsafeMutablePointer<CChar>] = []
     private var protocolLists: [UnsafeMutablePointer<lws_protocols>] = []
     private let isStopRequested = Atomic(false)
+    private let areCertificatesRequested = Atomic(false)
     private let publishedCount = Atomic(0)
 
     /// The one protocol of connections that name none.
@@ -142,6 +143,7 @@ public final class IOLoop: @unchecked Sendable {
         soonCalls = []
         let owner = lws_context_user(context)
         lws_context_destroy(context)  // the second time; it frees
+        for listener in listeners { ct_staple_free(listener.staple) }
         let isClosed = uv_loop_close(uv) == 0
         precondition(isClosed, "a libuv handle is still open")
         if let owner { Unmanaged<IOLoop.Owner>.fromOpaque(owner).release() }
@@ -168,6 +170,12 @@ public final class IOLoop: @unchecked Sendable {
     /// Begins the orderly end; see ``run()``.
     public func requestStop() {
         isStopRequested.store(true, ordering: .releasing)
+        wake()
+    }
+
+    /// Has every listener's certificate read anew; each is told by ``IOLoopHandler/readCertificate(_:on:)``.
+    public func requestCertificates() {
+        areCertificatesRequested.store(true, ordering: .releasing)
         wake()
     }
 
@@ -250,6 +258,7 @@ public final class IOLoop: @unchecked Sendable {
     private func woken() {
         ct_eventfd_drain(eventDescriptor)
         if isStopRequested.load(ordering: .acquiring), isServing { beginDraining() }
+        if areCertificatesRequested.exchange(false, ordering: .acquiring), isServing { readCertificates() }
         handler?.wake(on: self)
         updateTime()
     }

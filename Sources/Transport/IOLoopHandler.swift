@@ -39,6 +39,9 @@ public protocol IOLoopHandler: AnyObject {
     /// What a request is told that the transport refuses by itself: `detail` says why, in words for a person.
     func refusal(_ status: Int, _ detail: String, on loop: IOLoop) -> HTTPResponse
 
+    /// A listener's certificate was read anew: ``IOLoop/requestCertificates()``.
+    func readCertificate(_ reading: CertificateReading, on loop: IOLoop)
+
     /// A connection on a listener for raw TCP; `tag` is the listener's.
     func rawOpened(_ connection: ConnectionID, peerAddress: String, tag: UInt8, on loop: IOLoop)
     /// Bytes as they came, in order and cut anywhere; valid during the call only.
@@ -57,6 +60,7 @@ extension IOLoopHandler {
     public func refusal(_ status: Int, _ detail: String, on loop: IOLoop) -> HTTPResponse {
         HTTPResponse(status: status, text: detail + "\n")
     }
+    public func readCertificate(_ reading: CertificateReading, on loop: IOLoop) {}
     public func rawOpened(_ connection: ConnectionID, peerAddress: String, tag: UInt8, on loop: IOLoop) {}
     public func rawReceived(_ bytes: UnsafeRawBufferPointer, from connection: ConnectionID, on loop: IOLoop) {}
 }

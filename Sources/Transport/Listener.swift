@@ -47,12 +47,20 @@ public struct ListenerSettings: Sendable {
 public struct TLSSettings: Sendable, Equatable {
     public var certificatePath: String
     public var keyPath: String
+    /// The authority's word on the certificate, an OCSP response in DER, shown to clients that ask for it until it expires.
+    public var ocspResponsePath: String?
     /// A PEM file of the authorities of which a client must have a certificate; nil asks for none.
     public var clientAuthoritiesPath: String?
 
-    public init(certificatePath: String, keyPath: String, clientAuthoritiesPath: String? = nil) {
+    public init(
+        certificatePath: String,
+        keyPath: String,
+        clientAuthoritiesPath: String? = nil,
+        ocspResponsePath: String? = nil
+    ) {
         self.certificatePath = certificatePath
         self.keyPath = keyPath
+        self.ocspResponsePath = ocspResponsePath
         self.clientAuthoritiesPath = clientAuthoritiesPath
     }
 }
@@ -63,6 +71,23 @@ struct Listener {
     let descriptor: Int32
     let vhost: OpaquePointer
     let watcher: UnsafeMutablePointer<uv_poll_t>
+    /// Of a TLS listener: its SSL_CTX, and what ``ct_staple()`` made for it.
+    let tlsContext: UnsafeMutableRawPointer?
+    let staple: UnsafeMutableRawPointer?
+}
+
+/// What became of reading a listener's certificate anew.
+public struct CertificateReading: Sendable {
+    public enum Outcome: Sendable, Equatable {
+        case taken
+        /// The certificate is taken, and its authority's word has expired.
+        case takenWithoutStaple
+        /// The old one goes on.
+        case refused(String)
+    }
+
+    public var certificatePath: String
+    public var outcome: Outcome
 }
 
 extension IOLoop {
@@ -79,13 +104,64 @@ extension IOLoop {
             }
             throw .context(message: lastLogLine())
         }
+        var (tlsContext, staple): (UnsafeMutableRawPointer?, UnsafeMutableRawPointer?)
+        if let tls = settings.tls {
+            (tlsContext, staple) = (ct_prepared_server_tls(), ct_staple())
+            if case .refused(let message) = use(tls, tlsContext, staple) {
+                ct_staple_free(staple)
+                _ = Glibc.close(descriptor)
+                throw .certificate(path: tls.certificatePath, keyPath: tls.keyPath, message: message)
+            }
+        }
         let watcher = addHandle(uv_poll_t.self) { uv_poll_init(uv, $0, descriptor) }
         uv_poll_start(watcher, Int32(UV_READABLE.rawValue)) { watcher, _, _ in
             guard let watcher else { return }
             IOLoop.owner(watcher.pointee.data).accept(from: watcher)
         }
-        listeners.append(Listener(settings: settings, descriptor: descriptor, vhost: vhost, watcher: watcher))
+        listeners.append(
+            Listener(
+                settings: settings,
+                descriptor: descriptor,
+                vhost: vhost,
+                watcher: watcher,
+                tlsContext: tlsContext,
+                staple: staple
+            )
+        )
         return ct_bound_port(descriptor)
+    }
+
+    private func use(
+        _ tls: TLSSettings,
+        _ context: UnsafeMutableRawPointer?,
+        _ staple: UnsafeMutableRawPointer?
+    ) -> CertificateReading.Outcome {
+        var problem = [CChar](repeating: 0, count: 256)
+        switch ct_certificate_use(
+            context,
+            tls.certificatePath,
+            tls.keyPath,
+            tls.ocspResponsePath,
+            staple,
+            &problem
+        ) {
+        case 1: return .taken
+        case 2: return .takenWithoutStaple
+        default:
+            return .refused(
+                String(decoding: problem.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            )
+        }
+    }
+
+    /// Reads every listener's certificate anew; connections that are there keep theirs.
+    func readCertificates() {
+        for listener in listeners {
+            guard let tls = listener.settings.tls else { continue }
+            let outcome = use(tls, listener.tlsContext, listener.staple)
+            let reading = CertificateReading(certificatePath: tls.certificatePath, outcome: outcome)
+            handler?.readCertificate(reading, on: self)
+        }
     }
 
     private func openSocket(_ settings: ListenerSettings) throws(TransportError) -> Int32 {

@@ -1,4 +1,4 @@
-"""The hub as a process: signals, reloading, usage errors, limits, TLS, systemd, the admin listener, static files."""
+"""The hub as a process: signals, reloading, usage errors, limits, systemd, the admin listener, static files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import socket
-import ssl
 import subprocess
 import threading
 import time
@@ -284,68 +283,6 @@ def test_connections_above_the_most_are_answered_503(hub: Hub) -> None:
 def test_the_log_tells_how_many_connections_there_may_be(hub: Hub) -> None:
     said = next(event for event in hub.log_events if event["event"] == "descriptor-limit")
     assert 0 < said["connectionsMost"] < said["descriptors"]
-
-
-# ---- TLS ----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("certificates")
-    subprocess.run([ROOT / "Scripts" / "dev-certificate", folder], check=True, capture_output=True)
-    return folder
-
-
-def secured(certificates: Path, **settings: object) -> dict[str, object]:
-    return {"tls.certificateFile": certificates / "server.pem", "tls.keyFile": certificates / "server-key.pem", **settings}
-
-
-def test_both_channels_speak_tls_1_3(start_hub: StartHub, certificates: Path) -> None:
-    hub = start_hub(secured(certificates))
-    trust = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
-    with Legacy(hub, ssl=trust) as legacy, Enhanced(hub, ssl=trust) as enhanced:
-        assert legacy.socket.socket.version() == "TLSv1.3"
-        legacy.send({"type": "subscribe", "symbol": "*"})
-        assert len({legacy.until_type("marketData")["symbol"] for _ in range(60)}) > 3
-        topics = enhanced.subscribe("book", "*", depth=10)
-        assert len({push.topic for push in enhanced.until(lambda pushes: len(pushes) >= 100)}) == len(topics)
-    page = get_securely(hub, trust, "/nowhere")
-    assert page.startswith("HTTP/1.1 404")
-
-
-def get_securely(hub: Hub, trust: ssl.SSLContext, path: str) -> str:
-    host, port = hub.listeners["web"].rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=10) as plain:
-        with trust.wrap_socket(plain, server_hostname=host) as secure:
-            secure.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
-            data = b""
-            while part := secure.recv(65536):
-                data += part
-    return data.decode()
-
-
-def test_strangers_to_tls_end_and_others_go_on(start_hub: StartHub, certificates: Path) -> None:
-    hub = start_hub(secured(certificates))
-    # Whoever does not trust the authority does not trust the hub.
-    with pytest.raises(ssl.SSLCertVerificationError):
-        Legacy(hub, ssl=ssl.create_default_context())
-    # Plain HTTP on the TLS port ends, and others go on.
-    with RawSocket(hub) as peer:
-        peer.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert peer.is_hung_up()
-    with Legacy(hub, ssl=ssl.create_default_context(cafile=str(certificates / "ca.pem"))) as client:
-        client.pong(1)
-
-
-def test_a_certificate_that_does_not_fit_its_key_is_one_clear_line(certificates: Path, tmp_path: Path) -> None:
-    subprocess.run([ROOT / "Scripts" / "dev-certificate", tmp_path], check=True, capture_output=True)
-    done = run(
-        "serve", "--set", "listen.port=0", "--set", "admin.port=0",
-        "--set", f"tls.certificateFile={certificates / 'server.pem'}", "--set", f"tls.keyFile={tmp_path / 'server-key.pem'}",
-    )  # fmt: skip
-    assert done.returncode == 2
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
-    assert len(lines) == 1 and "server-key.pem" in lines[0], done.stderr
 
 
 # ---- systemd ------------------------------------------------------------------------------------------------------------

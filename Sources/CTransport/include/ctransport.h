@@ -73,6 +73,16 @@ void ct_forget_log_line(void);
 
 /// TLS 1.2 and 1.3, no session cache, and tickets under keys that all loops of the process share and that rotate.
 void ct_prepare_server_tls(void *ssl_ctx);
+/// The SSL_CTX that was prepared last on this thread.
+void *ct_prepared_server_tls(void);
+/// What a server shows of its authority's word on its certificate; one for an SSL_CTX, to be freed after it.
+void *ct_staple(void);
+void ct_staple_free(void *staple);
+/// Has connections from now on shown this certificate with its chain (PEM), and the authority's word on it (an OCSP response in DER,
+/// or NULL). All or nothing: 0 when something cannot be used, and `problem` says what; 2 when the authority's word has expired and
+/// is not shown.
+int ct_certificate_use(void *ssl_ctx, const char *certificate, const char *key, const char *response, void *staple,
+                       char problem[256]);
 /// A client's context: TLS 1.2 and 1.3, the peer's certificate checked against `authorities` (a PEM file; NULL for the
 /// system's), with a certificate and key of its own where they are not NULL. NULL when a file cannot be used; `problem` says why.
 void *ct_tls_client_context(const char *authorities, const char *certificate, const char *key, char problem[256]);

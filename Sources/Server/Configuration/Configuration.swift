@@ -153,18 +153,32 @@ package struct AdminConfiguration: ConfigurationSection {
 package struct TLSConfiguration: ConfigurationSection {
     package var certificateFile = ""
     package var keyFile = ""
+    package var ocspFile = ""
 
     package init() {}
 
     package var isEnabled: Bool { !certificateFile.isEmpty }
 
     package static let keys = [
-        ConfigurationKey("certificateFile", .path, "PEM file of the certificate and its chain. Empty: plain TCP."),
+        ConfigurationKey(
+            "certificateFile",
+            .path,
+            "PEM file of the certificate and its chain; SIGHUP reads it and the key anew. Empty: plain TCP."
+        ),
         ConfigurationKey("keyFile", .path, "PEM file of the private key. Empty: plain TCP."),
+        ConfigurationKey(
+            "ocspFile",
+            .path,
+            "The authority's OCSP response on the certificate, DER, shown to clients that ask until it expires; SIGHUP reads it "
+                + "anew. Empty: none."
+        ),
     ]
 
     package func validate() -> [ConfigurationComplaint] {
-        switch (certificateFile.isEmpty, keyFile.isEmpty) {
+        if !ocspFile.isEmpty, certificateFile.isEmpty {
+            return [ConfigurationComplaint("ocspFile", "is set but tls.certificateFile is not; set both")]
+        }
+        return switch (certificateFile.isEmpty, keyFile.isEmpty) {
         case (true, false): [ConfigurationComplaint("keyFile", "is set but tls.certificateFile is not; set both")]
         case (false, true): [ConfigurationComplaint("certificateFile", "is set but tls.keyFile is not; set both")]
         case (true, true), (false, false): []

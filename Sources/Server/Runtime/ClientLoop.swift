@@ -304,6 +304,8 @@ package final class ClientLoop: IOLoopHandler {
         return String(named.drop { $0 == " " })
     }
 
+    package func readCertificate(_ reading: CertificateReading, on loop: IOLoop) { log.note(reading, loop: loop.index) }
+
     // MARK: Connections
 
     package func opened(_ connection: ConnectionID, tag: UInt8, request: HTTPRequest, on loop: IOLoop) {

@@ -89,6 +89,8 @@ package final class FeedLoop: IOLoopHandler {
         loop.wake()
     }
 
+    package func readCertificate(_ reading: CertificateReading, on loop: IOLoop) { log.note(reading, loop: loop.index) }
+
     package func wake(on loop: IOLoop) {
         guard isStopping.exchange(false, ordering: .acquiringAndReleasing) else { return }
         for source in sources { source.stop(on: self) }

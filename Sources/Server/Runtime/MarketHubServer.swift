@@ -241,7 +241,11 @@ final class MarketHubServer {
     private func listen() throws(TransportError) {
         let tls =
             configuration.tls.isEnabled
-            ? TLSSettings(certificatePath: configuration.tls.certificateFile, keyPath: configuration.tls.keyFile) : nil
+            ? TLSSettings(
+                certificatePath: configuration.tls.certificateFile,
+                keyPath: configuration.tls.keyFile,
+                ocspResponsePath: configuration.tls.ocspFile.isEmpty ? nil : configuration.tls.ocspFile
+            ) : nil
         var web = ListenerSettings(
             host: configuration.listen.host,
             port: UInt16(configuration.listen.port),
@@ -350,6 +354,8 @@ final class MarketHubServer {
         health.setStall(ms: configuration.diagnostics.loopStallMs)
         reloads.publish(ReloadedSettings(configuration))
         for loop in loops { loop.wake() }
+        // The files may be new ones under the same names.
+        for loop in loops + [feedLoop].compactMap(\.self) { loop.requestCertificates() }
     }
 
     /// Whether every thread has shown life of late.
