@@ -67,6 +67,8 @@ public struct View: Hashable, Sendable {
     public var intervalMs: UInt32
     /// Nil on channels other than candles.
     public var candleInterval: CandleInterval?
+    /// Which fields of a datum are wanted, one bit for each of ``Channel/fieldNames``; 0 for all, and always 0 on the enhanced channel.
+    public var fields: UInt32
 
     public init(
         channel: Channel,
@@ -74,8 +76,10 @@ public struct View: Hashable, Sendable {
         depth: UInt32 = 0,
         group: Int64 = 1,
         intervalMs: UInt32 = 0,
-        candleInterval: CandleInterval? = nil
+        candleInterval: CandleInterval? = nil,
+        fields: UInt32 = 0
     ) {
+        self.fields = fields
         self.channel = channel
         self.delivery = delivery
         self.depth = depth
@@ -90,4 +94,28 @@ public struct View: Hashable, Sendable {
     public static let intervalsMs: [UInt32] = [
         0, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000,
     ]
+}
+
+extension Channel {
+    /// The fields of a datum, as the legacy channel writes them and a client may pick from them.
+    public var fieldNames: [String] {
+        switch self {
+        case .marketData: ["price", "volume"]
+        case .ticker:
+            [
+                "time", "sequence", "bid", "bidQuantity", "ask", "askQuantity", "last", "lastQuantity", "open", "high",
+                "low",
+                "volume",
+            ]
+        case .trades: ["time", "sequence", "price", "quantity", "side", "id", "high", "low", "count"]
+        case .book: ["time", "sequence", "previous", "kind", "bids", "asks", "checksum"]
+        case .candles:
+            [
+                "time", "sequence", "interval", "start", "open", "high", "low", "close", "volume", "count", "closed",
+                "partial",
+            ]
+        case .status: ["time", "sequence", "state", "reason", "instrument"]
+        case .orders: []
+        }
+    }
 }

@@ -75,15 +75,15 @@ extension Hub: MarketEventSink {
         states[index].trade = trade
         states[index].tradeStamp = stamp
         for topic in states[index].trades {
-            switch topics[topic.index].key.view.delivery {
-            case .every: enqueue(.trade(trade), stamp, on: topic)
+            let view = topics[topic.index].key.view
+            switch (view.delivery, view.channel) {
+            case (.every, _): enqueue(.trade(trade), stamp, on: topic)
             // Every change while the client keeps up: only who falls behind, or wants an interval, gets sums.
-            case .conflate where topics[topic.index].key.view == View(channel: .trades, delivery: .conflate):
-                enqueue(.trade(trade), stamp, on: topic)
-            case .conflate where topics[topic.index].key.view.channel == .trades:
+            case (.conflate, .trades) where view.intervalMs == 0: enqueue(.trade(trade), stamp, on: topic)
+            case (.conflate, .trades):
                 topics[topic.index].aggregate.add(trade, stamp.flags)
                 markDirty(topic)
-            case .conflate, .latest: markDirty(topic)
+            case (.conflate, _), (.latest, _): markDirty(topic)
             }
         }
     }

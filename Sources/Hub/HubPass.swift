@@ -164,6 +164,7 @@ extension Hub {
             topic: id,
             format: key.format,
             channel: key.view.channel,
+            fields: key.view.fields,
             instrument: key.instrument,
             sequence: stamp.sequence,
             previous: previous,

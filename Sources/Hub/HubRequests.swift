@@ -131,6 +131,14 @@ extension Hub {
         } else if request.candleInterval != nil {
             fields.append(.init("candle_interval", "is for the candles channel only"))
         }
+        for name in request.fields {
+            guard let place = request.channel.fieldNames.firstIndex(of: name) else {
+                let names = request.channel.fieldNames.joined(separator: ", ")
+                fields.append(.init("fields", "must be of \(names)"))
+                break
+            }
+            view.fields |= 1 << UInt32(place)
+        }
         if request.history > 0 { fields += Self.faults(ofHistory: request) }
         if !request.from.isEmpty { fields += Self.faults(ofPositions: request) }
         if delivery == .latest, request.intervalMs < 20 {

@@ -46,6 +46,8 @@ public struct Push: Sendable {
     public var topic: TopicID
     public var format: Format
     public var channel: Channel
+    /// ``View/fields`` of its topic.
+    public var fields: UInt32 = 0
     public var instrument: InstrumentID
     public var sequence: UInt64
     public var previous: UInt64

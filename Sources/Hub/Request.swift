@@ -38,6 +38,8 @@ public struct SubscribeRequest: Hashable, Sendable {
     public var history: UInt32
     /// Where to go on, for each of ``symbols`` in their order; empty when everything is to begin with its state.
     public var from: [Position]
+    /// Which fields of a datum the answer is to have, by ``Channel/fieldNames``; empty for all.
+    public var fields: [String]
 
     /// Past candles that one request is answered with, over all its symbols.
     public static let historyMost = 4_000
@@ -51,8 +53,10 @@ public struct SubscribeRequest: Hashable, Sendable {
         intervalMs: UInt32 = 0,
         candleInterval: CandleInterval? = nil,
         history: UInt32 = 0,
-        from: [Position] = []
+        from: [Position] = [],
+        fields: [String] = []
     ) {
+        self.fields = fields
         self.history = history
         self.from = from
         self.channel = channel

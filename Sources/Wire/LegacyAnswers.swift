@@ -4,6 +4,15 @@ public import Market
 // What the hub answers to a legacy client. Each function appends one JSON text; the caller frames it.
 
 extension LegacyCodec {
+    /// `{"type":"disconnect","code":3001,"reconnectAfterMs":1250}`
+    public static func append(disconnect code: UInt16, reconnectAfterMs: UInt32, to out: inout OutputBytes) {
+        out.append(#"{"type":"disconnect","code":"#)
+        out.append(decimal: UInt64(code))
+        out.append(#","reconnectAfterMs":"#)
+        out.append(decimal: UInt64(reconnectAfterMs))
+        out.append("}")
+    }
+
     /// `{"type":"subscriptions","channels":[{"name":"marketData","symbols":["BTC-USD"]}]}`: the whole set now active.
     public static func append(subscriptions: [Hub.Subscriptions], to out: inout OutputBytes) {
         out.append(#"{"type":"subscriptions","channels":["#)

@@ -33,6 +33,8 @@ public enum LegacyCodec {
     /// A longer request is not given back in its error.
     public static let echoBytesMost = 512
     public static let pingIDBytesMost = 64
+    /// Fields that a subscription may pick.
+    public static let fieldsMost = 16
     /// Arrays and objects that may lie in each other in a request; an error that gives one back has one more.
     public static let depthMost = 8
 
@@ -123,8 +125,18 @@ public enum LegacyCodec {
             depth: try number(value, "depth"),
             intervalMs: try number(value, "intervalMs"),
             candleInterval: length,
-            history: try number(value, "history")
+            history: try number(value, "history"),
+            fields: try fields(value)
         )
+    }
+
+    private static func fields(_ value: JSONValue) throws(Refusal) -> [String] {
+        guard let wanted = value["fields"] else { return [] }
+        let names = wanted.kind == .array ? wanted.elements.prefix(fieldsMost + 1).compactMap(\.string) : []
+        guard (1...fieldsMost).contains(names.count), names.count == wanted.elements.count else {
+            throw RequestRules.invalid("fields", "An array of 1 to \(fieldsMost) names of fields is wanted.")
+        }
+        return names
     }
 
     private static func unsubscribe(_ value: JSONValue, _ symbolsMost: Int) throws(Refusal) -> UnsubscribeRequest {

@@ -64,6 +64,8 @@ extension LegacyCodec {
         instruments: borrowing LegacyInstruments,
         to out: inout OutputBytes
     ) {
+        let start = out.count
+        defer { if push.fields != 0 { LegacyFields.keep(push.fields, of: push.channel, from: start, in: &out) } }
         let scales = instruments.scales(of: push.instrument)
         if push.channel == .marketData {
             guard let last = latestTrade(push.payload) else { return }

@@ -381,6 +381,18 @@ def test_latest_is_the_whole_value_no_more_than_once_per_interval(hub: Hub) -> N
         assert next(iter(followers.by_id.values())).skipped_count > 0, "nothing was merged"
 
 
+def test_a_legacy_client_picks_the_fields_it_wants(hub: Hub) -> None:
+    with Legacy(hub) as client:
+        client.send({"type": "subscribe", "channel": "ticker", "symbol": "BTC-USD", "fields": ["ask", "bid"]})
+        for _ in range(3):
+            assert list(client.until_type("ticker")["data"]) == ["bid", "ask"]
+        client.send({"type": "subscribe", "symbol": "*", "fields": ["price"]})
+        assert list(client.until_type("marketData")["data"]) == ["price"]
+        for wrong in (["bid", "nonsense"], [], "bid", [1], ["bid"] * 17):
+            error = client.ask({"type": "subscribe", "channel": "ticker", "symbol": "BTC-USD", "fields": wrong}, "error")
+            assert error["code"] == 106 and "fields" in json.dumps(error["fields"])
+
+
 @pytest.mark.settings({"transport.ioLoops": 2})
 def test_two_clients_hear_the_same_under_the_same_numbers(hub: Hub) -> None:
     heard: list[dict[tuple[int, int, int], bytes]] = []

@@ -104,6 +104,56 @@ struct LegacyPushesTests {
         )
     }
 
+    /// Of the fields with these names.
+    private static func picked(_ names: [String], _ push: Push, _ levels: [LevelChange] = []) -> String {
+        var push = push
+        push.fields = names.reduce(0) { fields, name in
+            fields | 1 << UInt32(push.channel.fieldNames.firstIndex(of: name) ?? 31)
+        }
+        return text(push, levels, checksum: 7)
+    }
+
+    @Test("has the fields that its subscribers want, in their usual order, and nothing else of its data")
+    func fields() {
+        let trade = Samples.push(.trade(Samples.trade), .trades)
+        let head = #"{"type":"trades","channel":"trades","symbol":"BTC-USD","data":"#
+        #expect(Self.picked(["quantity", "price"], trade) == head + #"{"price":"50000","quantity":"1.5"}}"#)
+        #expect(Self.picked(["id"], trade) == head + #"{"id":"123456789"}}"#)
+        // Of one trade there is no high.
+        #expect(Self.picked(["high"], trade) == head + "{}}")
+        #expect(Self.picked(trade.channel.fieldNames, trade) == text(trade))
+        let price = Self.picked(["price"], Samples.push(.trade(Samples.trade), .marketData))
+        #expect(price.hasSuffix(#""data":{"price":50000}}"#))
+        let book = Samples.push(.bookDelta, .book)
+        let (bids, rest) = (
+            Self.picked(["bids"], book, Samples.levels), Self.picked(["checksum"], book, Samples.levels)
+        )
+        #expect(bids.hasSuffix(#""data":{"bids":[["49999.99","0.25"],["49999","3"]]}}"#), "\(bids)")
+        #expect(rest.hasSuffix(#""data":{"checksum":7}}"#))
+        let units = Self.picked(
+            ["instrument"],
+            Samples.push(.status(MarketStatus(.live, .unitsChanged)), .status, instrument: 2)
+        )
+        #expect(
+            units.hasPrefix(
+                #"{"type":"status","channel":"status","symbol":"A\"\\\u0007é","data":{"instrument":{"id":2,"#
+            )
+        )
+        #expect(units.hasSuffix("}}}") && !units.contains("reason"))
+    }
+
+    @Test("knows every key of its data by name, on every channel")
+    func fieldNames() {
+        let pushes: [(Push, [LevelChange])] = [
+            (Samples.push(.ticker(Samples.ticker), .ticker), []), (Samples.push(.trade(Samples.trade), .trades), []),
+            (Samples.push(.bookDelta, .book), Samples.levels), (Samples.push(.trade(Samples.trade), .marketData), []),
+            (Samples.push(.status(MarketStatus(.live, .unitsChanged)), .status), []),
+        ]
+        for (push, levels) in pushes {
+            #expect(Self.picked(push.channel.fieldNames, push, levels) == text(push, levels, checksum: 7))
+        }
+    }
+
     @Test("of units that changed carries the instrument")
     func unitsChanged() {
         let frame = text(Samples.push(.status(MarketStatus(.live, .unitsChanged)), .status, instrument: 2))
