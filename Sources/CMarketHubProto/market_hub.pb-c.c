@@ -457,6 +457,51 @@ void   markethub__v2__server_frame__free_unpacked
   assert(message->base.descriptor == &markethub__v2__server_frame__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   markethub__v2__disconnect__init
+                     (Markethub__V2__Disconnect         *message)
+{
+  static const Markethub__V2__Disconnect init_value = MARKETHUB__V2__DISCONNECT__INIT;
+  *message = init_value;
+}
+size_t markethub__v2__disconnect__get_packed_size
+                     (const Markethub__V2__Disconnect *message)
+{
+  assert(message->base.descriptor == &markethub__v2__disconnect__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t markethub__v2__disconnect__pack
+                     (const Markethub__V2__Disconnect *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &markethub__v2__disconnect__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t markethub__v2__disconnect__pack_to_buffer
+                     (const Markethub__V2__Disconnect *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &markethub__v2__disconnect__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Markethub__V2__Disconnect *
+       markethub__v2__disconnect__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Markethub__V2__Disconnect *)
+     protobuf_c_message_unpack (&markethub__v2__disconnect__descriptor,
+                                allocator, len, data);
+}
+void   markethub__v2__disconnect__free_unpacked
+                     (Markethub__V2__Disconnect *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &markethub__v2__disconnect__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   markethub__v2__degradation__init
                      (Markethub__V2__Degradation         *message)
 {
@@ -2423,7 +2468,7 @@ const ProtobufCMessageDescriptor markethub__v2__ping__descriptor =
   (ProtobufCMessageInit) markethub__v2__ping__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor markethub__v2__server_frame__field_descriptors[6] =
+static const ProtobufCFieldDescriptor markethub__v2__server_frame__field_descriptors[7] =
 {
   {
     "replies",
@@ -2497,9 +2542,22 @@ static const ProtobufCFieldDescriptor markethub__v2__server_frame__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "disconnect",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__ServerFrame, disconnect),
+    &markethub__v2__disconnect__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned markethub__v2__server_frame__field_indices_by_name[] = {
   5,   /* field[5] = degradation */
+  6,   /* field[6] = disconnect */
   4,   /* field[4] = encoded_ns */
   3,   /* field[3] = heartbeat */
   1,   /* field[1] = pushes */
@@ -2509,7 +2567,7 @@ static const unsigned markethub__v2__server_frame__field_indices_by_name[] = {
 static const ProtobufCIntRange markethub__v2__server_frame__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor markethub__v2__server_frame__descriptor =
 {
@@ -2519,11 +2577,62 @@ const ProtobufCMessageDescriptor markethub__v2__server_frame__descriptor =
   "Markethub__V2__ServerFrame",
   "markethub.v2",
   sizeof(Markethub__V2__ServerFrame),
-  6,
+  7,
   markethub__v2__server_frame__field_descriptors,
   markethub__v2__server_frame__field_indices_by_name,
   1,  markethub__v2__server_frame__number_ranges,
   (ProtobufCMessageInit) markethub__v2__server_frame__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor markethub__v2__disconnect__field_descriptors[2] =
+{
+  {
+    "code",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Disconnect, code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reconnect_after_ms",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Markethub__V2__Disconnect, reconnect_after_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned markethub__v2__disconnect__field_indices_by_name[] = {
+  0,   /* field[0] = code */
+  1,   /* field[1] = reconnect_after_ms */
+};
+static const ProtobufCIntRange markethub__v2__disconnect__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor markethub__v2__disconnect__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "markethub.v2.Disconnect",
+  "Disconnect",
+  "Markethub__V2__Disconnect",
+  "markethub.v2",
+  sizeof(Markethub__V2__Disconnect),
+  2,
+  markethub__v2__disconnect__field_descriptors,
+  markethub__v2__disconnect__field_indices_by_name,
+  1,  markethub__v2__disconnect__number_ranges,
+  (ProtobufCMessageInit) markethub__v2__disconnect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor markethub__v2__degradation__field_descriptors[3] =

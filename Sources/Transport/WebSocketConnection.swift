@@ -115,6 +115,8 @@ extension IOLoop {
         switch (sockets[id].role, sockets[id].phase) {
         case (.webSocket, .open): close(id, code: 1001, reason: "going away")
         case (.raw, .open): close(id, code: 1001)
+        // It is saying goodbye already, and what was sent before that must arrive.
+        case (.webSocket, .closing), (.webSocket, .gone): break
         case (.http, .young) where sockets[id].exchange != nil: break  // its answer says close
         default: abort(id)
         }

@@ -155,6 +155,14 @@ extension EnhancedCodec {
         }
     }
 
+    /// Appends that the connection is closed with this code, and when to come back.
+    public static func appendDisconnect(code: UInt16, reconnectAfterMs: UInt32, to out: inout OutputBytes) {
+        out.message(7) { out in
+            out.field(1, UInt32(code))
+            out.field(2, reconnectAfterMs)
+        }
+    }
+
     /// Appends a heartbeat with the newest sequences of the topics that changed since the one before.
     public static func appendHeartbeat(_ topics: [TopicSequence], to out: inout OutputBytes) {
         out.message(4) { out in for topic in topics { append(1, topic, to: &out) } }

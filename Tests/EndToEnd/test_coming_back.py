@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidMessage
 
+from bad_link import BadLink
 from clients import CHANNELS, CONFLATE, EVERY, LATEST, Enhanced, wait_for
 from following import Following
 from hub import Hub
@@ -45,23 +48,32 @@ class Wanderer:
         for number in numbers:
             channel, settings = WISHES[number]
             known = [self.known.get((number, place)) for place in range(len(SYMBOLS))]
-            positions = [{"epoch": self.epoch, "sequence": one.sequence or 0} if one else {} for one in known]
-            wish = {"channel": CHANNELS[channel], "symbols": SYMBOLS, **settings, **({"from": positions} if any(known) else {})}
+            positions = [self.position(one, channel) for one in known]
+            wish = {"channel": CHANNELS[channel], "symbols": SYMBOLS, **settings, **({"from": positions} if any(positions) else {})}
             reply = self.client.ask(subscribe=wish)
             for place, result in enumerate(reply.subscribe.results):
                 topic = result.topic
                 self.places[topic.id] = (number, place)
                 before = known[place]
-                if before is None or before.sequence is None:
+                if before is None or not positions[place]:
                     assert not result.HasField("recovery")
                     self.known[number, place] = Following(topic)
                     continue
                 assert result.HasField("recovery"), f"{channel} {settings}: nothing is said of it"
                 self.recoveries.append(result.recovery)
                 if result.recovery.recovered:
+                    if before.sequence is None:
+                        # Where it was before the first push.
+                        topic.sequence = before.topic.sequence
                     before.topic = topic
                 else:
                     self.known[number, place] = Following(topic)
+
+    def position(self, known: Following | None, channel: str) -> dict[str, int]:
+        """Where to go on; nowhere where the state that a subscription begins with has not come."""
+        if known is None or (known.sequence is None and channel != "trades"):
+            return {}
+        return {"epoch": self.epoch, "sequence": known.topic.sequence if known.sequence is None else known.sequence}
 
     def read(self, is_enough: Callable[[], bool]) -> None:
         while not is_enough():
@@ -203,3 +215,72 @@ def test_a_topic_is_told_anew_to_who_lost_track_of_it(hub: Hub) -> None:
                 bystander.take(push)
         refused = client.ask(resync={"topics": [999_999]}).error
         assert (refused.code, refused.reason) == (109, "not_subscribed")
+
+
+# ---- bad links ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fast_hub() -> Iterator[Hub]:
+    hub = Hub(FAST)
+    hub.start()
+    yield hub
+    assert hub.stop() == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_over_a_link_that_freezes_and_breaks_everything_fits_or_is_said_to_be_missing(fast_hub: Hub, seed: int) -> None:
+    link = BadLink(fast_hub.listeners["web"], seed)
+    wanderer: Wanderer | None = None
+    losses = 0
+    try:
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            try:
+                if wanderer is None:
+                    wanderer = Wanderer(link)
+                    wanderer.subscribe()
+                wanderer.read(lambda: time.monotonic() > deadline)
+            except (ConnectionClosed, InvalidMessage, OSError):
+                losses += 1
+                wanderer = come_back_over(link, wanderer)
+        link.heal()
+        while True:
+            try:
+                wanderer = wanderer or come_back_over(link, None)
+                # Each push of each topic has to fit the one before, and each book its checksum.
+                enough = {key: one.push_count + 3 for key, one in wanderer.known.items() if key[0] not in QUIET}
+                wanderer.read(lambda known=wanderer.known, enough=enough: all(known[key].push_count >= count for key, count in enough.items()))
+                break
+            except (ConnectionClosed, InvalidMessage, OSError):
+                # Of a connection that broke before the link was healed.
+                losses += 1
+                wanderer = come_back_over(link, wanderer)
+        assert link.cuts + link.freezes > 0
+        every = [one for key, one in wanderer.known.items() if WISHES[key[0]] == ("trades", {"delivery": EVERY})]
+        assert every and all(one.skipped_count == 0 for one in every)
+        with Enhanced(fast_hub) as witness:
+            newest = {topic.instrument.symbol: topic.sequence for topic in witness.subscribe("trades", *SYMBOLS)}
+        wanderer.read(lambda: all((one.sequence or 0) >= newest[one.topic.instrument.symbol] for one in every))
+        wanderer.client.close()
+    finally:
+        link.close()
+
+
+# Candles and the status may be quiet for long.
+QUIET = {number for number, (channel, _) in enumerate(WISHES) if channel in ("candles", "status")}
+
+
+def come_back_over(link: BadLink, wanderer: Wanderer | None) -> Wanderer:
+    """Tries until a connection lasts until all is subscribed to again."""
+    for _ in range(200):
+        try:
+            if wanderer is None:
+                wanderer = Wanderer(link)
+                wanderer.subscribe()
+            else:
+                wanderer.come_back(link)
+            return wanderer
+        except (ConnectionClosed, InvalidMessage, OSError):
+            continue
+    raise AssertionError("no connection lasts")

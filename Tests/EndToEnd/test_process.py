@@ -42,7 +42,7 @@ def run(*arguments: str, environment: dict[str, str] | None = None, **options: A
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_clients_are_told_1001_when_the_hub_ends(start_hub: StartHub, number: signal.Signals) -> None:
+def test_clients_are_told_when_to_come_back_when_the_hub_ends(start_hub: StartHub, number: signal.Signals) -> None:
     hub = start_hub({"transport.ioLoops": 2})
     clients = [Legacy(hub), Legacy(hub), Enhanced(hub), Enhanced(hub)]
     for client in clients:
@@ -53,7 +53,10 @@ def test_clients_are_told_1001_when_the_hub_ends(start_hub: StartHub, number: si
     begun = time.monotonic()
     assert hub.stop(number) == 0, hub.log_end
     assert time.monotonic() - begun < 5
-    assert [client.close_code() for client in clients] == [1001] * 4
+    pauses = [pause_told_by(client) for client in clients]
+    # Two loops, each of which spreads its clients over five seconds.
+    assert all(0 < pause <= 5_000 for pause in pauses) and len(set(pauses)) >= 2, pauses
+    assert [client.close_code() for client in clients] == [3001] * 4
     for client in clients:
         client.close()
     assert [event["event"] for event in hub.log_events][-2:] == ["stopping", "stopped"]
@@ -78,6 +81,18 @@ def test_a_crash_ends_the_process_at_once() -> None:
     hub.send(signal.SIGSEGV)
     assert hub._process.wait(timeout=5) == -signal.SIGSEGV
     assert time.monotonic() - begun < 1, "the process outlived its crash"
+
+
+def pause_told_by(client: Legacy | Enhanced) -> int:
+    """What the hub's last frame says, in milliseconds."""
+    if isinstance(client, Legacy):
+        frame = client.until_type("disconnect")
+        assert frame["code"] == 3001
+        return int(frame["reconnectAfterMs"])
+    while not (told := client.frame()).HasField("disconnect"):
+        pass
+    assert told.disconnect.code == 3001
+    return int(told.disconnect.reconnect_after_ms)
 
 
 # ---- reloading ----------------------------------------------------------------------------------------------------------

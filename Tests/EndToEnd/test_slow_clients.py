@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import http.client
+import re
+import selectors
 import threading
 import time
 from collections.abc import Callable
@@ -169,6 +173,132 @@ def test_who_stops_reading_conflated_gets_the_newest_when_it_reads_again(hub: Hu
     for one in sleepers:
         one.peer.socket.close()
     reader.finish()
+
+
+# ---- many of both ------------------------------------------------------------------------------------------------------
+
+
+TOLD = re.compile(rb'"data":\{"time":"([^"]+)","sequence":(\d+)(?:,"count":(\d+))?\}')
+
+
+class Audience:
+    """Clients of one instrument's trades in one loop, which miss none; some of them know how late each came."""
+
+    SAMPLED = 20
+
+    def __init__(self, hub: Hub, count: int) -> None:
+        self.set = selectors.DefaultSelector()
+        self.sockets: list[RawSocket] = []
+        self.last: dict[RawSocket, int] = {}
+        self.late_ms: list[float] = []
+        self.lost = 0
+        for number in range(count):
+            peer = RawSocket(hub)
+            assert peer.upgrade("/ws")[0] == 101
+            peer.frame(TEXT, b'{"type":"subscribe","channel":"trades","symbol":"BTC-USD","fields":["time","sequence","count"]}')
+            self.sockets.append(peer)
+            self.set.register(peer.socket, selectors.EVENT_READ, (peer, number < self.SAMPLED))
+
+    def listen(self, seconds: float) -> float:
+        """Reads for a while; the 99th percentile of lateness in ms."""
+        self.late_ms.clear()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for key, _ in self.set.select(0.05):
+                peer, is_sampled = key.data
+                data = peer.unread + peer.socket.recv(65_536)
+                end = 0
+                for told in TOLD.finditer(data):
+                    end = told.end()
+                    sequence = int(told[2])
+                    if peer in self.last:
+                        self.lost += sequence != self.last[peer] + int(told[3] or 1)
+                    self.last[peer] = sequence
+                    if is_sampled:
+                        at = datetime.datetime.fromisoformat(told[1].decode()).timestamp()
+                        self.late_ms.append((time.time() - at) * 1000)
+                # What is behind the last trade may be the beginning of the next.
+                peer.unread = data[end:][-512:]
+        return sorted(self.late_ms)[int(len(self.late_ms) * 0.99)]
+
+    def close(self) -> None:
+        for peer in self.sockets:
+            peer.socket.close()
+
+
+@pytest.mark.settings({"sources.synthetic.eventsPerSecond": 200, "hub.privateQueuesBytesMost": 64 << 20})
+def test_two_hundred_who_never_read_cost_a_thousand_others_nothing(hub: Hub) -> None:
+    audience = Audience(hub, 1_000)
+    try:
+        audience.listen(3)
+        alone_ms = audience.listen(6)
+        before = resident_bytes(hub)
+        sleepers = [Sleeper(hub, *(ALL_EVERY if number % 2 else ALL_CONFLATED)) for number in range(200)]
+        beside_ms = audience.listen(10)
+        after = resident_bytes(hub)
+        assert audience.lost == 0
+        assert metrics(hub)("market_hub_connections_open", channel="legacy") == 1_000
+        # The clock that trades are stamped by, and this process beside the hub, make some milliseconds of it.
+        assert beside_ms < 2 * max(alone_ms, 50), f"{alone_ms:.1f} ms alone, {beside_ms:.1f} ms beside sleepers"
+        assert after - before < 96 * MEGABYTE
+        for sleeper in sleepers:
+            sleeper.peer.socket.close()
+    finally:
+        audience.close()
+
+
+STANDING = {"sources.synthetic.eventsPerSecond": 50_000, "transport.ioLoops": 2, "diagnostics.stallHook": True, "feed.ringBytes": 1 << 20}
+
+
+@pytest.mark.settings(STANDING)
+def test_a_loop_that_stands_still_harms_no_other_and_tells_what_it_missed(hub: Hub) -> None:
+    """Its ring is full long before it goes on: what it missed is told anew, and trades it missed show as a jump."""
+    clients = [Sleeper(hub, {"channel": CHANNELS["book"]}, {"channel": CHANNELS["ticker"]}) for _ in range(12)]
+    stop = threading.Event()
+    failures: list[BaseException] = []
+    silences: list[float] = []
+
+    def read_all(client: Sleeper) -> None:
+        heard, longest = time.monotonic(), 0.0
+        try:
+            while not stop.is_set():
+                assert client.read_on(), client.code
+                longest = max(longest, time.monotonic() - heard)
+                heard = time.monotonic()
+            silences.append(longest)
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=read_all, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)  # So that there is load when it begins.
+    host, port = hub.listeners["admin"].rsplit(":", 1)
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    connection.request("POST", "/admin/v1/stall?loop=1&ms=2000", body=b"")
+    assert connection.getresponse().status == 202
+    dropped = metrics(hub)("market_hub_ring_drops_total")
+    wait_for(lambda: metrics(hub)("market_hub_ring_drops_total") > dropped, "its ring is full")
+    time.sleep(2.5)  # As long as it stands still, and a little.
+    heard = [sum(one.push_count for one in client.followers.by_id.values()) for client in clients]
+    wait_for(
+        lambda: all(
+            sum(one.push_count for one in client.followers.by_id.values()) > before + 200
+            for client, before in zip(clients, heard, strict=True)
+        ),
+        "everybody hears on",
+    )
+    stop.set()
+    for thread in threads:
+        thread.join()
+    # Every push fitted the one before, every book its checksum, on both loops.
+    assert failures == []
+    assert all(one.checksum_count > 1 for client in clients for one in client.followers.of_channel(CHANNELS["book"]))
+    silences.sort()
+    assert silences[0] < 1, "who is served by the other loop heard nothing either"
+    assert silences[-1] > 1.5, "no loop stood still"
+    for client in clients:
+        client.peer.socket.close()
 
 
 @pytest.mark.settings(FAST)

@@ -230,6 +230,17 @@ struct EnhancedRepliesTests {
         }
     }
 
+    @Test("may say that the connection ends and when to come back")
+    func disconnect() throws {
+        var out = OutputBytes()
+        EnhancedCodec.append(sentNs: 55, to: &out)
+        EnhancedCodec.appendDisconnect(code: 3001, reconnectAfterMs: 1_250, to: &out)
+        try withServerFrame(out.withBytes { Array($0) }) { frame in
+            let disconnect = try #require(frame.disconnect).pointee
+            #expect(disconnect.code == 3001 && disconnect.reconnect_after_ms == 1_250)
+        }
+    }
+
     @Test("is not needed for a heartbeat, which names what changed", arguments: [0, 1, 300])
     func heartbeat(count: Int) throws {
         var out = OutputBytes(capacity: 1)

@@ -25,6 +25,7 @@ typedef struct Markethub__V2__Unsubscribe Markethub__V2__Unsubscribe;
 typedef struct Markethub__V2__ListInstruments Markethub__V2__ListInstruments;
 typedef struct Markethub__V2__Ping Markethub__V2__Ping;
 typedef struct Markethub__V2__ServerFrame Markethub__V2__ServerFrame;
+typedef struct Markethub__V2__Disconnect Markethub__V2__Disconnect;
 typedef struct Markethub__V2__Degradation Markethub__V2__Degradation;
 typedef struct Markethub__V2__Heartbeat Markethub__V2__Heartbeat;
 typedef struct Markethub__V2__TopicSequence Markethub__V2__TopicSequence;
@@ -428,10 +429,28 @@ struct  Markethub__V2__ServerFrame
    * This connection falls behind, or has caught up.
    */
   Markethub__V2__Degradation *degradation;
+  /*
+   * The last frame before the hub closes for a restart.
+   */
+  Markethub__V2__Disconnect *disconnect;
 };
 #define MARKETHUB__V2__SERVER_FRAME__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__server_frame__descriptor) \
-    , 0,NULL, 0,NULL, 0, NULL, 0, NULL }
+    , 0,NULL, 0,NULL, 0, NULL, 0, NULL, NULL }
+
+
+/*
+ * The hub closes with this code, and asks to be left alone for so long, so that not all come back at once.
+ */
+struct  Markethub__V2__Disconnect
+{
+  ProtobufCMessage base;
+  uint32_t code;
+  uint32_t reconnect_after_ms;
+};
+#define MARKETHUB__V2__DISCONNECT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&markethub__v2__disconnect__descriptor) \
+    , 0, 0 }
 
 
 /*
@@ -1287,6 +1306,25 @@ Markethub__V2__ServerFrame *
 void   markethub__v2__server_frame__free_unpacked
                      (Markethub__V2__ServerFrame *message,
                       ProtobufCAllocator *allocator);
+/* Markethub__V2__Disconnect methods */
+void   markethub__v2__disconnect__init
+                     (Markethub__V2__Disconnect         *message);
+size_t markethub__v2__disconnect__get_packed_size
+                     (const Markethub__V2__Disconnect   *message);
+size_t markethub__v2__disconnect__pack
+                     (const Markethub__V2__Disconnect   *message,
+                      uint8_t             *out);
+size_t markethub__v2__disconnect__pack_to_buffer
+                     (const Markethub__V2__Disconnect   *message,
+                      ProtobufCBuffer     *buffer);
+Markethub__V2__Disconnect *
+       markethub__v2__disconnect__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   markethub__v2__disconnect__free_unpacked
+                     (Markethub__V2__Disconnect *message,
+                      ProtobufCAllocator *allocator);
 /* Markethub__V2__Degradation methods */
 void   markethub__v2__degradation__init
                      (Markethub__V2__Degradation         *message);
@@ -1889,6 +1927,9 @@ typedef void (*Markethub__V2__Ping_Closure)
 typedef void (*Markethub__V2__ServerFrame_Closure)
                  (const Markethub__V2__ServerFrame *message,
                   void *closure_data);
+typedef void (*Markethub__V2__Disconnect_Closure)
+                 (const Markethub__V2__Disconnect *message,
+                  void *closure_data);
 typedef void (*Markethub__V2__Degradation_Closure)
                  (const Markethub__V2__Degradation *message,
                   void *closure_data);
@@ -2006,6 +2047,7 @@ extern const ProtobufCMessageDescriptor markethub__v2__unsubscribe__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__list_instruments__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__ping__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__server_frame__descriptor;
+extern const ProtobufCMessageDescriptor markethub__v2__disconnect__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__degradation__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__heartbeat__descriptor;
 extern const ProtobufCMessageDescriptor markethub__v2__topic_sequence__descriptor;

@@ -293,6 +293,7 @@ package struct HubConfiguration: ConfigurationSection {
     package var silenceMs = 60_000
     package var recentPushesMost = 32_768
     package var topicLingerMs = 30_000
+    package var reconnectSpreadMs = 5_000
 
     package init() {}
 
@@ -342,6 +343,11 @@ package struct HubConfiguration: ConfigurationSection {
             "silenceMs",
             .integer(200...3_600_000),
             "A connection from which nothing came for this long, no pong either, is closed with 3012."
+        ).reloadable,
+        ConfigurationKey(
+            "reconnectSpreadMs",
+            .integer(0...600_000),
+            "When the hub ends, its clients are asked to come back after a time of 0 up to this, spread evenly."
         ).reloadable,
         ConfigurationKey(
             "recentPushesMost",
@@ -442,6 +448,7 @@ package struct LoggingConfiguration: ConfigurationSection {
 package struct DiagnosticsConfiguration: ConfigurationSection {
     package var loopStallMs = 5_000
     package var echo = false
+    package var stallHook = false
 
     package init() {}
 
@@ -455,6 +462,12 @@ package struct DiagnosticsConfiguration: ConfigurationSection {
             "echo",
             .flag,
             "Whether /echo is a WebSocket that sends back what it gets: to measure how well the protocol is kept, never in production."
+        ),
+        ConfigurationKey(
+            "stallHook",
+            .flag,
+            "Whether POST /admin/v1/stall?loop=0&ms=2000 has an I/O loop stand still: to see what becomes of the others, never in "
+                + "production."
         ),
     ]
 }

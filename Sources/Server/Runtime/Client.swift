@@ -52,6 +52,7 @@ struct Client {
 /// Why the hub ends a client's connection; the raw value is the WebSocket close code (Proto/close_codes.csv).
 enum CloseReason: UInt16 {
     case policy = 1008
+    case restart = 3001
     case tooSlow = 3008
     case silent = 3012
     case flooding = 3013
@@ -59,6 +60,7 @@ enum CloseReason: UInt16 {
     var text: String {
         switch self {
         case .policy: "too many bad frames"
+        case .restart: "the hub ends or starts anew"
         case .tooSlow: "too slow for what must not be lost"
         case .silent: "nothing heard"
         case .flooding: "too many requests above the rate"

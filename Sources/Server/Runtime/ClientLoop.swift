@@ -1,5 +1,6 @@
 package import Hub
 import Market
+import Synchronization
 package import Transport
 import Wire
 
@@ -19,6 +20,7 @@ package final class ClientLoop: IOLoopHandler {
     let clock: HubClock
     let routes: HTTPRoutes
     private let admin: AdminRoutes
+    private let stalls: LoopStalls?
     private let reloads: Reloads
     private var reloadsSeen = 0
     let metrics: LoopMetrics
@@ -51,6 +53,7 @@ package final class ClientLoop: IOLoopHandler {
     var marked = OutputBytes(capacity: 16_384)
     let requestIDs: RequestIDGenerator
     private var isPassWanted = false
+    private let isToLeave = Atomic(false)
     /// Whether something was learned since the broadcast that is on its way.
     private var hasNewsBehindBroadcast = false
     /// Clients whose connection takes bytes and who have yet to be told the state of something.
@@ -89,6 +92,7 @@ package final class ClientLoop: IOLoopHandler {
         clock: HubClock,
         routes: HTTPRoutes,
         admin: AdminRoutes,
+        stalls: LoopStalls?,
         reloads: Reloads,
         messageBytesMost: Int,
         loopCount: Int,
@@ -105,6 +109,7 @@ package final class ClientLoop: IOLoopHandler {
         self.clock = clock
         self.routes = routes
         self.admin = admin
+        self.stalls = stalls
         self.reloads = reloads
         self.messageBytesMost = messageBytesMost
         self.loopCount = loopCount
@@ -120,10 +125,42 @@ package final class ClientLoop: IOLoopHandler {
         trustedProxies = current.trustedProxies
     }
 
+    // MARK: The end
+
+    /// Says goodbye to every client and ends the loop; any thread.
+    package func requestLeave(of loop: IOLoop) {
+        isToLeave.store(true, ordering: .releasing)
+        loop.wake()
+    }
+
+    /// Tells everybody when to come back, spread evenly, so that whoever takes over is not asked by all at once.
+    private func leave(on loop: IOLoop) {
+        let present = clients.indices.filter { clients[$0] != nil }
+        for (place, slot) in present.enumerated() {
+            let afterMs = UInt32(settings.reconnectSpreadMs * (place + 1) / present.count)
+            switch clients[slot]?.format {
+            case .enhanced?:
+                sendFrame(.binary, to: slot, on: loop) { out, now in
+                    EnhancedCodec.append(sentNs: UInt64(bitPattern: now), to: &out)
+                    let code = CloseReason.restart.rawValue
+                    EnhancedCodec.appendDisconnect(code: code, reconnectAfterMs: afterMs, to: &out)
+                }
+            case .legacy?:
+                sendFrame(.text, to: slot, on: loop) { out, _ in
+                    LegacyCodec.append(disconnect: CloseReason.restart.rawValue, reconnectAfterMs: afterMs, to: &out)
+                }
+            case nil: continue
+            }
+            close(slot, .restart, on: loop)
+        }
+        loop.requestStop()
+    }
+
     // MARK: Market data
 
     package func wake(on loop: IOLoop) {
         isPassWanted = true
+        if isToLeave.exchange(false, ordering: .acquiring) { leave(on: loop) }
         guard let newer = reloads.newer(than: &reloadsSeen) else { return }
         settings = newer.hub
         gate = newer.gate
@@ -367,6 +404,7 @@ package final class ClientLoop: IOLoopHandler {
     // MARK: Time
 
     package func sweep(on loop: IOLoop) {
+        stalls?.standStillIfAsked(loop.index)
         metrics.beat(atNs: HubClock.monotonicNs)
         if loop.index == 0 { clock.correct(intervalNs: 100_000_000) }
         let phases = sweepPhases

@@ -45,6 +45,8 @@ final class MarketHubServer {
     private let health: HealthState
     private let reloads: Reloads
     private let requestIDs: RequestIDGenerator
+    private var clientLoops: [ClientLoop] = []
+    private lazy var stalls = configuration.diagnostics.stallHook ? LoopStalls(loopCount: loopCount()) : nil
     private var loops: [IOLoop] = []
     private var feedLoop: IOLoop?
     private var feed: FeedLoop?
@@ -117,15 +119,14 @@ final class MarketHubServer {
             ]
         )
         let epoch = UInt64(clock.nowNs / 1000)
-        var handlers: [ClientLoop] = []
         for index in 0..<loopCount {
             let handler = makeClientLoop(index, epoch: epoch)
             let loop = try IOLoop(index: index, handler: handler)
             loop.connectionsMost = max(1, connectionsMost / loopCount)
             loops.append(loop)
-            handlers.append(handler)
+            clientLoops.append(handler)
         }
-        let outlets = zip(handlers, loops).map { handler, loop in
+        let outlets = zip(clientLoops, loops).map { handler, loop in
             FeedPublisher.Outlet(ring: handler.ring) { loop.wake() }
         }
         let heartbeat = health.watch(thread: "feed", atNs: HubClock.monotonicNs)
@@ -185,7 +186,8 @@ final class MarketHubServer {
                 markets: MarketRoutes(candles: candles, indexes: indexes),
                 hasEcho: configuration.diagnostics.echo
             ),
-            admin: AdminRoutes(registry: registry, health: health),
+            admin: AdminRoutes(registry: registry, health: health, stalls: stalls),
+            stalls: stalls,
             reloads: reloads,
             messageBytesMost: transport.messageBytesMost,
             loopCount: loopCount(),
@@ -333,12 +335,12 @@ final class MarketHubServer {
         )
     }
 
-    /// Ends everything in order: sources first, then clients with 1001; returns when every thread has ended.
+    /// Ends everything in order: sources first, then clients with 3001; returns when every thread has ended.
     func stop() {
         health.setPhase(.draining)
         recorder?.close()
         if let feedLoop { feed?.requestStop(of: feedLoop) }
-        for loop in loops { loop.requestStop() }
+        for (handler, loop) in zip(clientLoops, loops) { handler.requestLeave(of: loop) }
         for thread in threads { thread.join() }
         threads = []
         // No thread touches the feed any more.

@@ -4,8 +4,11 @@ package import Transport
 package struct AdminRoutes {
     private let registry: MetricRegistry
     private let health: HealthState
+    /// Nil where nobody may have a loop stand still.
+    private let stalls: LoopStalls?
 
-    package init(registry: MetricRegistry, health: HealthState) {
+    package init(registry: MetricRegistry, health: HealthState, stalls: LoopStalls? = nil) {
+        self.stalls = stalls
         self.registry = registry
         self.health = health
     }
@@ -13,6 +16,14 @@ package struct AdminRoutes {
     package func respond(to request: HTTPRequest, gate: OriginGate, requestID: () -> String) -> HTTPResponse {
         if gate.judge(request) == .foreignHost {
             return .problem(403, "foreign_host", OriginGate.foreignHostText, requestID: requestID())
+        }
+        if request.path == "/admin/v1/stall", request.method == .post, let stalls {
+            let (loop, ms) = (request.queryValue("loop").flatMap(Int.init), request.queryValue("ms").flatMap(Int.init))
+            guard let loop, let ms, stalls.ask(loop: loop, milliseconds: ms) else {
+                let text = "Wanted are loop, the number of an I/O loop, and ms, 1 to \(LoopStalls.millisecondsMost)."
+                return .problem(400, "bad_request", text, requestID: requestID())
+            }
+            return HTTPResponse(status: 202, text: "loop \(loop) will stand still for \(ms) ms\n")
         }
         guard request.method == .get || request.method == .head else {
             return .notAllowed(requestID: requestID())

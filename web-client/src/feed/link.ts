@@ -108,6 +108,8 @@ export class Link {
 
     private state: State;
     private readonly backOff: BackOff;
+    /** What the hub asked for before it ended. */
+    private comeBackAfterMs = 0;
     private readonly clock = new ClockOffset();
     private readonly health: Health;
     private readonly meter: Meter;
@@ -194,11 +196,13 @@ export class Link {
         const guess = this.state.kind === "open" ? `the connection ended (${code})` : "the hub is out of reach";
         this.reason = reason || guess;
         this.health.closed(nowMs);
+        const pauseMs = Math.max(this.backOff.nextMs(), this.comeBackAfterMs);
+        this.comeBackAfterMs = 0;
         // 3500 to 3999: do not come back by yourself (PROTOCOL.md).
         this.state =
             code >= 3500 && code < 4000
                 ? { kind: "refused" }
-                : { kind: "waiting", untilMs: nowMs + this.backOff.nextMs() };
+                : { kind: "waiting", untilMs: nowMs + pauseMs };
     }
 
     /** The network is back, or the person is: no reason to wait any longer, and every reason to distrust the socket. */
@@ -241,6 +245,8 @@ export class Link {
         this.lastFrameMs = nowMs;
         this.probeUntilMs = Infinity;
         this.meter.frame(frame.pushes.length);
+        // The hub ends; not all pages are to come back at once.
+        this.comeBackAfterMs = frame.disconnect?.reconnectAfterMs ?? 0;
         for (const reply of frame.replies) {
             this.answered(reply, nowMs);
             if (this.state.kind !== "open") return;

@@ -16,6 +16,7 @@ import {
     newListResult,
     newPong,
     newPush,
+    newDisconnect,
     newReply,
     newResyncResult,
     newServerFrame,
@@ -282,6 +283,17 @@ test("comes back with growing waits, for as long as it takes", () => {
     world.hear({ replies: answers(world.said()) });
     world.tick(BTC_TOPIC, 10, 11);
     assert.equal(world.link.vitals().state, "live");
+});
+
+test("waits as long as the hub asks before it ends", () => {
+    const world = live();
+    world.hear({ disconnect: newDisconnect({ code: 3001, reconnectAfterMs: 4_000 }) });
+    world.link.closed(3001, "");
+    assert.equal(world.link.vitals().retryInMs, 4_000);
+    world.pass(4_100);
+    assert.equal(world.opens, 2);
+    world.link.closed(1006, "");
+    assert.equal(world.link.vitals().retryInMs, 500, "only once");
 });
 
 test("the waits start anew only after a connection that lasted", () => {

@@ -733,6 +733,8 @@ export interface ServerFrame {
     encodedUs: number;
     /** This connection falls behind, or has caught up. */
     degradation: Degradation | undefined;
+    /** The last frame before the hub closes for a restart. */
+    disconnect: Disconnect | undefined;
 }
 
 export function newServerFrame(fields: Partial<ServerFrame> = {}): ServerFrame {
@@ -743,6 +745,7 @@ export function newServerFrame(fields: Partial<ServerFrame> = {}): ServerFrame {
         heartbeat: undefined,
         encodedUs: 0,
         degradation: undefined,
+        disconnect: undefined,
         ...fields,
     };
 }
@@ -756,6 +759,7 @@ export function readServerFrame(reader: Reader, end: number): ServerFrame {
         heartbeat: undefined,
         encodedUs: 0,
         degradation: undefined,
+        disconnect: undefined,
     };
     while (reader.position < end) {
         const tag = reader.tag();
@@ -777,6 +781,9 @@ export function readServerFrame(reader: Reader, end: number): ServerFrame {
                 break;
             case 50:
                 message.degradation = readDegradation(reader, reader.message(end));
+                break;
+            case 58:
+                message.disconnect = readDisconnect(reader, reader.message(end));
                 break;
             default:
                 reader.skip(tag);
@@ -818,6 +825,60 @@ export function writeServerFrame(writer: Writer, message: ServerFrame): void {
         const start = writer.begin();
         writeDegradation(writer, message.degradation);
         writer.end(start);
+    }
+    if (message.disconnect !== undefined) {
+        writer.tag(58);
+        const start = writer.begin();
+        writeDisconnect(writer, message.disconnect);
+        writer.end(start);
+    }
+}
+
+/** The hub closes with this code, and asks to be left alone for so long, so that not all come back at once. */
+export interface Disconnect {
+    code: number;
+    reconnectAfterMs: number;
+}
+
+export function newDisconnect(fields: Partial<Disconnect> = {}): Disconnect {
+    return {
+        code: 0,
+        reconnectAfterMs: 0,
+        ...fields,
+    };
+}
+
+/** Reads up to `end`, which must lie within the reader's bytes. Throws {@link WireError}. */
+export function readDisconnect(reader: Reader, end: number): Disconnect {
+    const message: Disconnect = {
+        code: 0,
+        reconnectAfterMs: 0,
+    };
+    while (reader.position < end) {
+        const tag = reader.tag();
+        switch (tag) {
+            case 8:
+                message.code = reader.uint32();
+                break;
+            case 16:
+                message.reconnectAfterMs = reader.uint32();
+                break;
+            default:
+                reader.skip(tag);
+        }
+    }
+    reader.expectEnd(end);
+    return message;
+}
+
+export function writeDisconnect(writer: Writer, message: Disconnect): void {
+    if (message.code !== 0) {
+        writer.tag(8);
+        writer.uint32(message.code);
+    }
+    if (message.reconnectAfterMs !== 0) {
+        writer.tag(16);
+        writer.uint32(message.reconnectAfterMs);
     }
 }
 
