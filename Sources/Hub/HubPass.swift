@@ -55,9 +55,6 @@ extension Hub {
         deal(into: &pass)
     }
 
-    /// Whether a topic's pushes go with the next pass, and wait for no interval's end.
-    public func isImmediate(_ id: TopicID) -> Bool { topics[id.index].intervalClass == 0 }
-
     /// Whether a session has yet to be told the state of something it listens to.
     public func isBehind(_ id: SessionID) -> Bool { isOpen(id) && sessions[id.index].behindCount > 0 }
 
@@ -165,6 +162,7 @@ extension Hub {
             format: key.format,
             channel: key.view.channel,
             fields: key.view.fields,
+            isImmediate: key.view.intervalMs == 0,
             instrument: key.instrument,
             sequence: stamp.sequence,
             previous: previous,

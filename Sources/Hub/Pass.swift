@@ -48,6 +48,8 @@ public struct Push: Sendable {
     public var channel: Channel
     /// ``View/fields`` of its topic.
     public var fields: UInt32 = 0
+    /// Whether it goes with the pass that follows its event, and waits for no interval's end.
+    public var isImmediate = true
     public var instrument: InstrumentID
     public var sequence: UInt64
     public var previous: UInt64

@@ -109,6 +109,23 @@ struct SocketTable {
         Int(id.slot) < generations.count && generations[Int(id.slot)] == id.generation && id.generation & 1 == 1
     }
 
+    /// How a connection is written to.
+    enum Writing {
+        case gone
+        case blocked
+        case peer(WebSocketPeer)
+        /// By libwebsockets.
+        case raw
+    }
+
+    /// In one look, because it is asked for every delivery.
+    func writing(to id: ConnectionID) -> Writing {
+        let slot = Int(id.slot)
+        guard contains(id), slots[slot].phase == .open else { return .gone }
+        if slots[slot].isBlocked { return .blocked }
+        return slots[slot].peer.map(Writing.peer) ?? .raw
+    }
+
     /// The socket of an identity that is known to be present.
     subscript(id: ConnectionID) -> Socket {
         _read {

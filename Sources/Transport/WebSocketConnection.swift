@@ -11,9 +11,12 @@ extension IOLoop {
     /// Give whole frames: pings and pongs go in between writes. What the kernel does not take waits, and the result is
     /// ``WriteResult/blocked``.
     public func write(_ bytes: UnsafeRawBufferPointer, to connection: ConnectionID) -> WriteResult {
-        guard sockets.contains(connection), sockets[connection].phase == .open else { return .gone }
-        if sockets[connection].isBlocked { return .refused }
-        if let peer = sockets[connection].peer { return write(bytes, to: connection, of: peer) }
+        switch sockets.writing(to: connection) {
+        case .gone: return .gone
+        case .blocked: return .refused
+        case .peer(let peer): return write(bytes, to: connection, of: peer)
+        case .raw: break
+        }
         guard let wsi = sockets[connection].wsi else { return .gone }
         guard let start = bytes.bindMemory(to: UInt8.self).baseAddress else { return .sent }
         let result = lws_write(wsi, UnsafeMutablePointer(mutating: start), bytes.count, LWS_WRITE_HTTP)

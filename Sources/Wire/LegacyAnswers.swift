@@ -4,7 +4,7 @@ public import Market
 // What the hub answers to a legacy client. Each function appends one JSON text; the caller frames it.
 
 extension LegacyCodec {
-    /// `{"type":"disconnect","code":3001,"reconnectAfterMs":1250}`
+    /// Appends that the connection is closed with this code, and when to come back.
     public static func append(disconnect code: UInt16, reconnectAfterMs: UInt32, to out: inout OutputBytes) {
         out.append(#"{"type":"disconnect","code":"#)
         out.append(decimal: UInt64(code))

@@ -49,6 +49,54 @@ struct Client {
     }
 }
 
+// What a delivery needs, in one look each: a client is large, and looked at piece by piece it would be copied.
+extension Client {
+    /// How it wants its messages.
+    struct Wishes: Equatable {
+        var format: Format
+        var isBatch: Bool
+        var wantsTimings: Bool
+        var windowBits: Int?
+    }
+
+    /// Where a message goes, and what goes with it.
+    struct Writing {
+        var connection: ConnectionID
+        var format: Format
+        var isBlocked: Bool
+        /// The payload of a ping that follows the message; nil where none is due.
+        var marker: [UInt8]?
+        var isCreditUsedUp: Bool
+    }
+
+    /// Nil when the session has ended since, and another begun in its place.
+    // Mutating, so that it works where the client lies.
+    mutating func wishes(of session: SessionID) -> Wishes? {
+        guard session == self.session else { return nil }
+        return Wishes(
+            format: format,
+            isBatch: isBatching,
+            wantsTimings: wantsTimings,
+            windowBits: deflateWindowBits
+        )
+    }
+
+    /// Counts a message that is about to be written; nil when nothing may be written any more.
+    mutating func beginWriting(bytes: Int, atNs now: Int64) -> Writing? {
+        guard !isClosing else { return nil }
+        lastSentNs = now
+        let marker = credit.marker(behind: bytes, atNs: now)
+        credit.send(bytes)
+        return Writing(
+            connection: connection,
+            format: format,
+            isBlocked: isBlocked,
+            marker: marker,
+            isCreditUsedUp: credit.isUsedUp
+        )
+    }
+}
+
 /// Why the hub ends a client's connection; the raw value is the WebSocket close code (Proto/close_codes.csv).
 enum CloseReason: UInt16 {
     case policy = 1008

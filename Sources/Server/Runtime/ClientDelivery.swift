@@ -14,14 +14,13 @@ extension ClientLoop {
         broadcast.encode(instruments: instruments) { clock.nowNs }
         count(pushesOf: broadcast.pass)
         let now = clock.nowNs
-        for push in broadcast.pass.pushes where isTimely(push) {
-            if push.eventNs > 0 { metrics.block.observe(ns: push.receivedNs - push.eventNs, in: metrics.received) }
-            metrics.block.observe(ns: now - push.receivedNs, in: metrics.encoded)
+        for index in broadcast.pass.pushes.indices {
+            guard let receivedNs = broadcast.pass.receivedNs(ofTimely: index) else { continue }
+            let eventNs = broadcast.pass.pushes[index].eventNs
+            if eventNs > 0 { metrics.block.observe(ns: receivedNs - eventNs, in: metrics.received) }
+            metrics.block.observe(ns: now - receivedNs, in: metrics.encoded)
         }
     }
-
-    /// Whether a push goes out as soon as it can, so that its age says how fast the hub is.
-    private func isTimely(_ push: Push) -> Bool { !push.flags.contains(.historic) && hub.isImmediate(push.topic) }
 
     /// Sends shares of the broadcast until all are sent or the time has come.
     func deliverBroadcast(untilNs deadlineNs: Int64, on loop: IOLoop) {
@@ -34,8 +33,10 @@ extension ClientLoop {
             deliver(share, of: &broadcast, sentNs: sentNs, atNs: now, on: loop)
             // A look at the clock costs a hundredth of a write.
             now = HubClock.monotonicNs
-            let first = broadcast.pass.pushes[Int(broadcast.pass.order[Int(share.range.lowerBound)])]
-            if isTimely(first) { metrics.block.observe(ns: sentNs + now - start - first.receivedNs, in: metrics.sent) }
+            let first = Int(broadcast.pass.order[Int(share.range.lowerBound)])
+            if let receivedNs = broadcast.pass.receivedNs(ofTimely: first) {
+                metrics.block.observe(ns: sentNs + now - start - receivedNs, in: metrics.sent)
+            }
             if now >= deadlineNs { break }
         }
         if broadcast.isOnItsWay { return }
@@ -85,17 +86,11 @@ extension ClientLoop {
         on loop: IOLoop
     ) {
         let slot = slotOfSession[share.session.index]
-        // Its session may have ended since, and another begun in its place.
-        guard slot < clients.count, let client = clients[slot], client.session == share.session else { return }
-        metrics.block.add(share.range.count, to: metrics[client.format].deliveries)
-        outgoing.withMessage(
-            of: share,
-            format: client.format,
-            isBatch: client.isBatching,
-            withTimings: client.wantsTimings,
-            windowBits: client.deflateWindowBits,
-            sentNs: sentNs
-        ) { message in write(message, to: slot, atNs: now, on: loop) }
+        guard slot < clients.count, let wishes = clients[slot]?.wishes(of: share.session) else { return }
+        metrics.block.add(share.range.count, to: metrics[wishes.format].deliveries)
+        outgoing.withMessage(of: share, wishes, sentNs: sentNs) { message in
+            write(message, to: slot, atNs: now, on: loop)
+        }
     }
 
     /// Sends a whole message of frames behind everything that the client has yet to get.
@@ -106,34 +101,30 @@ extension ClientLoop {
 
     /// Writes a whole message of frames, and a ping behind it when one is due; holds the client back when too much is on its way.
     private func write(_ message: UnsafeRawBufferPointer, to slot: Int, atNs now: Int64, on loop: IOLoop) {
-        guard let client = clients[slot], !client.isClosing else { return }
-        clients[slot]?.lastSentNs = now
-        metrics.block.add(to: metrics[client.format].messagesSent)
-        metrics.block.add(message.count, to: metrics[client.format].bytesSent)
-        let marker = clients[slot]?.credit.marker(behind: message.count, atNs: now)
-        clients[slot]?.credit.send(message.count)
-        if let marker = marker ?? nil {
+        guard let writing = clients[slot]?.beginWriting(bytes: message.count, atNs: now) else { return }
+        metrics.block.add(to: metrics[writing.format].messagesSent)
+        metrics.block.add(message.count, to: metrics[writing.format].bytesSent)
+        if let marker = writing.marker {
             marked.removeAll()
             marked.append(message)
             WebSocketFrame.bytes(.ping, marker).withUnsafeBytes { marked.append($0) }
-            marked.withBytes { put($0, to: slot, on: loop) }
+            marked.withBytes { put($0, to: slot, writing, on: loop) }
         } else {
-            put(message, to: slot, on: loop)
+            put(message, to: slot, writing, on: loop)
         }
-        if clients[slot]?.credit.isUsedUp == true { holdBack(slot) }
+        if writing.isCreditUsedUp { holdBack(slot) }
     }
 
     /// Writes as much as the connection takes; the rest waits in the outbox.
     ///
     /// A client whose outbox would grow past its bound is closed: what waits there must not be lost, so losing it in silence is
     /// not an answer.
-    private func put(_ message: UnsafeRawBufferPointer, to slot: Int, on loop: IOLoop) {
-        guard let client = clients[slot] else { return }
-        guard !client.isBlocked else { return keep(message, for: slot, on: loop) }
+    private func put(_ message: UnsafeRawBufferPointer, to slot: Int, _ writing: Client.Writing, on loop: IOLoop) {
+        guard !writing.isBlocked else { return keep(message, for: slot, on: loop) }
         var rest = message
         while !rest.isEmpty {
             let count = WebSocketFrame.wholeFrames(in: rest, most: writeBytesMost)
-            let result = loop.write(UnsafeRawBufferPointer(rebasing: rest[..<count]), to: client.connection)
+            let result = loop.write(UnsafeRawBufferPointer(rebasing: rest[..<count]), to: writing.connection)
             if result == .gone { return }
             if result != .refused { rest = UnsafeRawBufferPointer(rebasing: rest[count...]) }
             if result == .sent { continue }
@@ -282,5 +273,13 @@ extension ClientLoop {
         replies.withBytes { bytes in
             send(UnsafeRawBufferPointer(rebasing: bytes[start...]), to: slot, atNs: now, on: loop)
         }
+    }
+}
+
+extension Pass {
+    /// When the event of a push was received that goes out as soon as it can, so that its age says how fast the hub is; else nil.
+    fileprivate func receivedNs(ofTimely index: Int) -> Int64? {
+        let isTimely = pushes[index].isImmediate && !pushes[index].flags.contains(.historic)
+        return isTimely ? pushes[index].receivedNs : nil
     }
 }

@@ -2,7 +2,7 @@
 ///
 /// What lies in kernels and in the client's own buffers grows old there: seconds of it, before the socket takes no more. So a ping with a
 /// number goes into the stream from time to time, and its pong says that all bytes before it were read. More than a quarter of a second's
-/// worth beyond the last pong, and the client counts as behind: it is told the newest once it is through, instead of all that was.
+/// worth, and what the way there and back takes, beyond the last pong, and the client counts as behind: it is told the newest once it is through, instead of all that was.
 ///
 /// A client that never answered one is not held to it: what it has not read shows by itself, only later.
 package struct Credit {
@@ -10,12 +10,13 @@ package struct Credit {
         var number: UInt32
         /// Bytes sent before it.
         var bytes: UInt64
+        var sentNs: Int64
     }
 
     /// A marker goes out at most so often, unless half the credit is used.
     private static let markerNs: Int64 = 250_000_000
     /// This much is always allowed.
-    package static let bytesLeast: UInt64 = 8_192
+    package static let bytesLeast: UInt64 = 16_384
     /// Markers that are not answered yet; with as many out, no other follows.
     private static let markersMost = 4
 
@@ -28,15 +29,20 @@ package struct Credit {
     private var arrivedNs: Int64 = 0
     /// Bytes a second that arrived of late.
     private var rate: UInt64 = 0
+    /// How long the way there and back takes when nothing lies on it: what is on its way for that long is nobody's fault.
+    private var roundTripNs: Int64 = .max
     private var hasAnswered = false
 
     package init() {}
 
     /// What may be on its way.
-    package var allowed: UInt64 { max(Self.bytesLeast, rate / 4) }
+    package var allowed: UInt64 {
+        let seconds = 0.25 + (hasAnswered ? 1.5 * Double(roundTripNs) / 1e9 : 0)
+        return max(Self.bytesLeast, UInt64(Double(rate) * seconds))
+    }
 
     /// Whether more is on its way than may be.
-    package var isUsedUp: Bool { hasAnswered && sent - arrived > allowed }
+    package var isUsedUp: Bool { sent - arrived > Self.bytesLeast && hasAnswered && sent - arrived > allowed }
 
     /// Counts bytes that were written.
     package mutating func send(_ bytes: Int) { sent += UInt64(bytes) }
@@ -49,7 +55,7 @@ package struct Credit {
         nextNumber &+= 1
         markedNs = now
         markedBytes = sent + UInt64(bytes)
-        markers.append(Marker(number: nextNumber, bytes: markedBytes))
+        markers.append(Marker(number: nextNumber, bytes: markedBytes, sentNs: now))
         return withUnsafeBytes(of: nextNumber.littleEndian) { Array($0) }
     }
 
@@ -58,7 +64,10 @@ package struct Credit {
         guard payload.count == 4 else { return }
         let number = UInt32(littleEndian: payload.loadUnaligned(as: UInt32.self))
         guard let place = markers.firstIndex(where: { $0.number == number }) else { return }
-        let bytes = markers[place].bytes
+        let (bytes, sentNs) = (markers[place].bytes, markers[place].sentNs)
+        // The shortest there was; a way that grows longer is learned in minutes, not from a few who wait.
+        let known = roundTripNs == .max ? .max : roundTripNs + roundTripNs / 1_000
+        roundTripNs = min(known, max(1, now - sentNs))
         markers.removeSubrange(...place)
         if markers.isEmpty { markers = [] }
         // At once after another it says little of a rate.

@@ -73,19 +73,10 @@ struct OutgoingPass: ~Copyable {
     /// Hands over the message with one share, ready to be written.
     mutating func withMessage<Result>(
         of share: Pass.Share,
-        format: Format,
-        isBatch: Bool,
-        withTimings: Bool,
-        windowBits: Int?,
+        _ wishes: Client.Wishes,
         sentNs: Int64,
         _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result {
-        let manner = PassEncoder.Manner(
-            format: format,
-            isBatch: isBatch,
-            encodedNs: withTimings ? encodedNs : nil,
-            windowBits: windowBits
-        )
-        return encoder.withMessage(of: share, in: pass, manner, sentNs: sentNs, body)
+        encoder.withMessage(of: share, in: pass, wishes, encodedNs: encodedNs, sentNs: sentNs, body)
     }
 }

@@ -25,18 +25,7 @@ struct PassEncoder: ~Copyable {
     /// The message of the client at hand; kept while the next client's is the same.
     private var message = OutputBytes(capacity: 65_536)
     private var messageOrder: [Int32] = []
-    private var messageManner: Manner?
-
-    /// How a client wants its message.
-    struct Manner: Equatable {
-        var format: Format
-        /// One array a pass, on the legacy channel.
-        var isBatch: Bool
-        /// Told to who asked for it, on the enhanced channel; nanoseconds since 1970 UTC.
-        var encodedNs: Int64?
-        /// As far back as what is deflated may refer; nil where nothing may be.
-        var windowBits: Int?
-    }
+    private var messageWishes: Client.Wishes?
 
     private let deflate: DeflateSettings?
     private let deflater: Deflater?
@@ -59,7 +48,7 @@ struct PassEncoder: ~Copyable {
     mutating func encode(_ pass: borrowing Pass, instruments: borrowing LegacyInstruments) {
         pieces.removeAll()
         places.removeAll(keepingCapacity: true)
-        messageManner = nil
+        messageWishes = nil
         deflated.removeAll()
         deflatedPlaces.removeAll(keepingCapacity: true)
         for index in pass.pushes.indices {
@@ -79,35 +68,36 @@ struct PassEncoder: ~Copyable {
     mutating func withMessage<Result>(
         of share: Pass.Share,
         in pass: borrowing Pass,
-        _ manner: Manner,
+        _ wishes: Client.Wishes,
+        encodedNs: Int64,
         sentNs: Int64,
         _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result {
         let range = Int(share.range.lowerBound)..<Int(share.range.upperBound)
         let isSame =
-            messageManner == manner && messageOrder.count == range.count
+            messageWishes == wishes && messageOrder.count == range.count
             && messageOrder.indices.allSatisfy { messageOrder[$0] == pass.order[range.lowerBound + $0] }
         if !isSame {
             messageOrder.removeAll(keepingCapacity: true)
             messageOrder.append(contentsOf: pass.order[range])
-            messageManner = manner
+            messageWishes = wishes
             message.removeAll()
-            gather(manner, sentNs: sentNs)
+            gather(wishes, encodedNs: wishes.wantsTimings ? encodedNs : nil, sentNs: sentNs)
         }
         return message.withBytes(body)
     }
 
-    private mutating func gather(_ manner: Manner, sentNs: Int64) {
-        if let windowBits = manner.windowBits, let deflate, let deflater {
-            return gather(manner, sentNs: sentNs, deflate, deflater, windowBits: windowBits)
+    private mutating func gather(_ wishes: Client.Wishes, encodedNs: Int64?, sentNs: Int64) {
+        if let windowBits = wishes.windowBits, let deflate, let deflater {
+            return gather(wishes, encodedNs: encodedNs, sentNs: sentNs, deflate, deflater, windowBits: windowBits)
         }
         let piecesCount = messageOrder.reduce(0) { $0 + places[Int($1)].count }
-        switch (manner.format, manner.isBatch) {
+        switch (wishes.format, wishes.isBatch) {
         case (.enhanced, _):
-            let timeCount = (manner.encodedNs == nil ? 1 : 2) * Self.timeFieldCount
+            let timeCount = (encodedNs == nil ? 1 : 2) * Self.timeFieldCount
             message.appendFrameHeader(.binary, payloadCount: piecesCount + timeCount)
             EnhancedCodec.append(sentNs: UInt64(bitPattern: sentNs), to: &message)
-            if let encodedNs = manner.encodedNs {
+            if let encodedNs {
                 EnhancedCodec.append(encodedNs: UInt64(bitPattern: encodedNs), to: &message)
             }
             for push in messageOrder { appendPiece(push) }
@@ -129,13 +119,14 @@ struct PassEncoder: ~Copyable {
     // MARK: Deflated
 
     private mutating func gather(
-        _ manner: Manner,
+        _ wishes: Client.Wishes,
+        encodedNs: Int64?,
         sentNs: Int64,
         _ deflate: DeflateSettings,
         _ deflater: Deflater,
         windowBits: Int
     ) {
-        let isOne = manner.format == .enhanced || manner.isBatch
+        let isOne = wishes.format == .enhanced || wishes.isBatch
         let pieceBytes = messageOrder.reduce(0) { $0 + places[Int($1)].count }
         let fits = messageOrder.allSatisfy { places[Int($0)].count <= 1 << windowBits }
         guard isOne else {
@@ -156,26 +147,26 @@ struct PassEncoder: ~Copyable {
             return
         }
         if pieceBytes >= deflate.bytesLeast, fits {
-            pack(manner, sentNs: sentNs, deflater)
+            pack(wishes, encodedNs: encodedNs, sentNs: sentNs, deflater)
             if packed.count < pieceBytes {
-                let kind: WebSocketFrame.Kind = manner.format == .enhanced ? .binary : .text
+                let kind: WebSocketFrame.Kind = wishes.format == .enhanced ? .binary : .text
                 message.appendFrameHeader(kind, isCompressed: true, payloadCount: packed.count)
                 packed.withBytes { message.append($0) }
                 return
             }
         }
-        var plain = manner
+        var plain = wishes
         plain.windowBits = nil
-        gather(plain, sentNs: sentNs)
+        gather(plain, encodedNs: encodedNs, sentNs: sentNs)
     }
 
     /// Puts together the payload of one message: what is this client's own as it is, pushes deflated.
-    private mutating func pack(_ manner: Manner, sentNs: Int64, _ deflater: Deflater) {
+    private mutating func pack(_ wishes: Client.Wishes, encodedNs: Int64?, sentNs: Int64, _ deflater: Deflater) {
         packed.removeAll()
-        if manner.format == .enhanced {
+        if wishes.format == .enhanced {
             let start = packed.leaveRoom(Deflater.storedHeaderBytes)
             EnhancedCodec.append(sentNs: UInt64(bitPattern: sentNs), to: &packed)
-            if let encodedNs = manner.encodedNs {
+            if let encodedNs {
                 EnhancedCodec.append(encodedNs: UInt64(bitPattern: encodedNs), to: &packed)
             }
             let count = packed.count - start - Deflater.storedHeaderBytes
@@ -184,11 +175,11 @@ struct PassEncoder: ~Copyable {
             }
         }
         for (index, push) in messageOrder.enumerated() {
-            if manner.isBatch, manner.format == .legacy { packed.appendStored(UInt8(ascii: index == 0 ? "[" : ",")) }
+            if wishes.isBatch, wishes.format == .legacy { packed.appendStored(UInt8(ascii: index == 0 ? "[" : ",")) }
             let place = deflatedPlace(of: push, deflater)
             deflated.withBytes { packed.append(UnsafeRawBufferPointer(rebasing: $0[place])) }
         }
-        if manner.isBatch, manner.format == .legacy {
+        if wishes.isBatch, wishes.format == .legacy {
             packed.appendStored(UInt8(ascii: "]"))
             // Where a block begins whose rest is the tail that the reader adds.
             packed.append(0 as UInt8)
