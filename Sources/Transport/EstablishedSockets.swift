@@ -37,6 +37,8 @@ extension IOLoop {
     func goOn(_ id: ConnectionID) {
         guard let peer = sockets[id].peer, let exchange = sockets[id].exchange, let admission = exchange.admission
         else { return }
+        // The loop has ended meanwhile: nobody was told of it, and nobody is.
+        if case .ended = phase { return finish(id) }
         peer.resumeTLS()
         ct_bound_send_queue(
             peer.descriptor,
@@ -102,7 +104,9 @@ extension IOLoop {
         let bytes = UnsafeRawBufferPointer(rebasing: readRoom[..<got])
         do throws(WebSocketFault) {
             try peer.reader.read(bytes) { message, payload in take(message, payload, from: id, peer) }
+            sendPongs(id, peer)
         } catch {
+            sendPongs(id, peer)
             peer.isDiscarding = true
             guard sockets.contains(id), sockets[id].phase == .open else { return }
             close(id, code: error.code, reason: error.reason)
@@ -117,6 +121,11 @@ extension IOLoop {
         from id: ConnectionID,
         _ peer: WebSocketPeer
     ) -> Bool {
+        if case .ping = message {
+            if sockets[id].phase == .open { pongs += WebSocketFrame.bytes(.pong, payload) }
+            return true
+        }
+        sendPongs(id, peer)
         if case .close(let code, _) = message {
             peer.hasSaidGoodbye = true
             peer.isDiscarding = true
@@ -132,10 +141,17 @@ extension IOLoop {
         case .text: handler?.received(payload, isText: true, from: id, on: self)
         case .binary: handler?.received(payload, isText: false, from: id, on: self)
         case .pong: handler?.ponged(payload, from: id, on: self)
-        case .ping: conclude(peer.pong(payload), id, peer)
-        case .close: break
+        case .ping, .close: break
         }
         return true
+    }
+
+    /// Answers pings that came one after the other by one write: a client that sends nothing else must not cost one each.
+    private func sendPongs(_ id: ConnectionID, _ peer: WebSocketPeer) {
+        guard !pongs.isEmpty else { return }
+        defer { pongs.removeAll(keepingCapacity: true) }
+        guard sockets.contains(id), sockets[id].phase == .open else { return }
+        conclude(peer.pong(pongs), id, peer)
     }
 
     // MARK: Writing

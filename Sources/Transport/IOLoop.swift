@@ -49,6 +49,8 @@ public final class IOLoop: @unchecked Sendable {
     var datagramSockets: [ObjectIdentifier: DatagramSocket] = [:]
     /// Watches WebSockets, which are no longer with libwebsockets.
     let epollSet: Int32
+    /// Answers to the pings of the connection that is being read.
+    var pongs: [UInt8] = []
     /// Of what clients send compressed.
     private(set) lazy var inflater = Inflater()
     /// What a WebSocket is read into: one for all of them.

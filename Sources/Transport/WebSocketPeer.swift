@@ -59,11 +59,18 @@ final class WebSocketPeer {
         return .waits
     }
 
-    /// Answers a ping, behind what waits.
-    func pong(_ payload: UnsafeRawBufferPointer) -> Outcome {
-        let frame = WebSocketFrame.bytes(.pong, payload)
-        guard isWaiting else { return frame.withUnsafeBytes { write($0) } }
-        waitingPong = frame
+    /// Sends answers to pings, of those that have to wait the newest alone.
+    func pong(_ frames: [UInt8]) -> Outcome {
+        guard isWaiting else { return frames.withUnsafeBytes { write($0) } }
+        waitingPong = frames.withUnsafeBytes { frames in
+            var start = 0
+            while true {
+                let rest = UnsafeRawBufferPointer(rebasing: frames[start...])
+                let count = WebSocketFrame.wholeFrames(in: rest, most: 1)
+                guard count < rest.count else { return Array(rest) }
+                start += count
+            }
+        }
         return .waits
     }
 
