@@ -102,6 +102,12 @@ int ct_certificate_use(void *ssl_ctx, const char *certificate, const char *key, 
   } else if (!good) {
     keep_problem(problem, "no reason known");
   }
+  EVP_PKEY *old = SSL_CTX_get0_privatekey(ssl_ctx);
+  if (good && old && EVP_PKEY_get_base_id(old) != EVP_PKEY_get_base_id(SSL_CTX_get0_privatekey(beside))) {
+    // OpenSSL keeps one certificate for each kind of key, and would go on showing the old one to whoever prefers its kind.
+    good = 0;
+    snprintf(problem, 256, "the key is of another kind than the one in use; that takes a restart");
+  }
   if (good) {
     SSL_CTX_get0_chain_certs(beside, &chain);
     good = SSL_CTX_use_cert_and_key(ssl_ctx, SSL_CTX_get0_certificate(beside), SSL_CTX_get0_privatekey(beside), chain, 1) == 1;

@@ -44,6 +44,8 @@ void ct_tls_resume(void *connection, int descriptor) {
   SSL_set_fd(ssl, descriptor);
   SSL_set_shutdown(ssl, 0);
   SSL_set_quiet_shutdown(ssl, 0);
+  // One record a read: otherwise records that carry nothing could be sent to keep one read busy.
+  SSL_clear_mode(ssl, SSL_MODE_AUTO_RETRY);
   SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 }
 

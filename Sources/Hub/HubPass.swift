@@ -281,10 +281,8 @@ extension Hub {
             sessions[Int(slot)].behindCount += 1
         }
         leftOutCounts[Int(topics[id.index].key.format.rawValue)] &+= pushes.count
-        if sessions[Int(slot)].leftOutCount == 0 {
-            fellBehind.append(SessionID(slot: slot, generation: sessions[Int(slot)].generation))
-        }
-        sessions[Int(slot)].leftOutCount &+= UInt64(pushes.count)
+        // Who waits for its first state has lost nothing.
+        if topics[id.index].subscribers[place].seen != nil { noteFallenBehind(slot, by: pushes.count) }
         let view = topics[id.index].key.view
         guard view.channel == .trades, view.delivery == .conflate else { return }
         for push in pushes {
@@ -294,6 +292,12 @@ extension Hub {
             default: break
             }
         }
+    }
+
+    private mutating func noteFallenBehind(_ slot: UInt32, by count: Int) {
+        let session = SessionID(slot: slot, generation: sessions[Int(slot)].generation)
+        if sessions[Int(slot)].leftOutCount == 0 { fellBehind.append(session) }
+        sessions[Int(slot)].leftOutCount &+= UInt64(count)
     }
 
     /// Sorts who-gets-what by session, in time and memory that grow with the deliveries alone.

@@ -5,8 +5,8 @@ internal import Glibc
 
 /// WebSockets from the moment of their 101 on: taken from libwebsockets, watched in an epoll set of the loop's own, read and ended.
 extension IOLoop {
-    /// Bytes read from one connection in one turn; what is left makes it ready again.
-    static let readBytesMost = 64 * 1024
+    /// Bytes read from one connection in one turn, a record of TLS; what is left makes it ready again when others had their turn.
+    static let readBytesMost = 16 * 1024
 
     // MARK: The beginning
 
@@ -45,7 +45,6 @@ extension IOLoop {
             Int32(admission.socketClass.sendBufferBytes),
             Int32(admission.socketClass.notSentLowWaterBytes)
         )
-        sockets[id].exchange = nil
         sockets[id].phase = .open
         sockets[id].tag = admission.tag
         sockets[id].deadlineNs = 0
@@ -57,6 +56,7 @@ extension IOLoop {
         guard peer.watch(by: epollSet, as: id), answer.withUnsafeBytes({ peer.write($0) }) == .sent else {
             return finish(id)
         }
+        sockets[id].exchange = nil
         handler?.opened(id, tag: admission.tag, request: exchange.request, on: self)
         if !isServing { sayGoodbye(id) }
     }
@@ -204,7 +204,6 @@ extension IOLoop {
 
     /// Our close frame has left.
     private func saidGoodbye(_ id: ConnectionID, _ peer: WebSocketPeer) {
-        if peer.hasSaidGoodbye { return finish(id) }
         guard peer.isDiscarding else { return }
         // Closing now would send a reset after the frame, because not everything was read, and the peer might never see it.
         peer.endWriting()

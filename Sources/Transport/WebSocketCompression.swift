@@ -164,10 +164,10 @@ package final class Inflater {
         _ body: (UnsafeRawBufferPointer) throws(WebSocketFault) -> Result
     ) throws(WebSocketFault) -> Result {
         inflateReset(stream)
+        defer { if room.count > Self.roomKeptBytes { room = [] } }
         var filled = 0
         try take(payload, &filled, bytesMost: bytesMost)
         try Deflater.tail.withFault { tail throws(WebSocketFault) in try take(tail, &filled, bytesMost: bytesMost) }
-        defer { if room.count > Self.roomKeptBytes { room = [] } }
         let count = filled
         return try room.withFault { bytes throws(WebSocketFault) in
             try body(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
@@ -178,12 +178,14 @@ package final class Inflater {
         stream.pointee.next_in = UnsafeMutablePointer(mutating: bytes.bindMemory(to: UInt8.self).baseAddress)
         stream.pointee.avail_in = UInt32(bytes.count)
         while true {
+            guard filled <= bytesMost else { throw .tooLong(bytesMost: bytesMost) }
             if filled == room.count {
-                guard filled <= bytesMost else { throw .tooLong(bytesMost: bytesMost) }
                 let more = min(max(1024, room.count), bytesMost + 1 - filled)
                 room.append(contentsOf: repeatElement(0, count: more))
             }
-            let (start, before) = (filled, room.count - filled)
+            // What is left of a longer message's room is not for this one.
+            let end = min(room.count, bytesMost + 1)
+            let (start, before) = (filled, end - filled)
             let status = room.withUnsafeMutableBytes { room -> Int32 in
                 stream.pointee.next_out = room.bindMemory(to: UInt8.self).baseAddress.map { $0 + start }
                 stream.pointee.avail_out = UInt32(before)
@@ -195,12 +197,12 @@ package final class Inflater {
             case Z_STREAM_END:
                 guard stream.pointee.avail_in > 0 else { return }
                 let (next, left) = (stream.pointee.next_in, stream.pointee.avail_in)
-                inflateReset(stream)
+                inflateResetKeep(stream)
                 stream.pointee.next_in = next
                 stream.pointee.avail_in = left
             case Z_OK, Z_BUF_ERROR:
-                guard filled == room.count || stream.pointee.avail_in > 0 else { return }
-                guard status == Z_OK || filled == room.count else { throw .wrongCompression }
+                guard filled == end || stream.pointee.avail_in > 0 else { return }
+                guard status == Z_OK || filled == end else { throw .wrongCompression }
             default: throw .wrongCompression
             }
         }

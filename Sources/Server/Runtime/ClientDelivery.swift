@@ -173,9 +173,27 @@ extension ClientLoop {
     /// Takes a client's answer to a ping.
     func creditArrived(_ payload: UnsafeRawBufferPointer, for slot: Int, on loop: IOLoop) {
         clients[slot]?.credit.pong(payload, atNs: HubClock.monotonicNs)
-        guard let client = clients[slot], client.isOutOfCredit, !client.credit.isUsedUp else { return }
+        guard let client = clients[slot], client.isOutOfCredit else { return }
+        guard !client.credit.isUsedUp else { return pingForCredit(slot, on: loop) }
         clients[slot]?.isOutOfCredit = false
         if !client.isBlocked { goOn(slot, on: loop) }
+    }
+
+    /// Asks a client that is held back what has arrived, where no answer is to come by itself.
+    func pingForCredit(_ slot: Int, on loop: IOLoop) {
+        guard let client = clients[slot], client.isOutOfCredit, client.credit.needsPing, !client.isBlocked else {
+            return
+        }
+        ping(slot, on: loop)
+    }
+
+    /// False when the connection takes nothing now.
+    @discardableResult
+    func ping(_ slot: Int, on loop: IOLoop) -> Bool {
+        guard let client = clients[slot], !loop.isBlocked(client.connection),
+            let payload = clients[slot]?.credit.ping(atNs: HubClock.monotonicNs)
+        else { return false }
+        return loop.ping(client.connection, payload: payload) != .refused
     }
 
     /// Tells a client a piece of what it has yet to know; the rest comes with later turns.
@@ -183,8 +201,11 @@ extension ClientLoop {
         guard let client = clients[slot] else { return }
         aside.begin(atNs: HubClock.monotonicNs)
         hub.catchUp(client.session, into: &aside.pass)
-        if !aside.pass.isEmpty { deliverAside(on: loop) }
-        finishLater(client, on: loop)
+        // With nothing to tell it is brought up by a pass: asking again at once would ask for ever.
+        if !aside.pass.isEmpty {
+            deliverAside(on: loop)
+            finishLater(client, on: loop)
+        }
         announceCaughtUp(slot, on: loop)
     }
 
@@ -200,7 +221,7 @@ extension ClientLoop {
         }
     }
 
-    private func announceCaughtUp(_ slot: Int, on loop: IOLoop) {
+    func announceCaughtUp(_ slot: Int, on loop: IOLoop) {
         guard let client = clients[slot], let since = client.behindSinceNs,
             let leftOut = hub.takeLeftOut(of: client.session)
         else { return }

@@ -422,8 +422,10 @@ package final class ClientLoop: IOLoopHandler {
         }
         if now - max(client.lastHeardNs, client.lastPingNs) > Int64(settings.pingMs) * 1_000_000 {
             // Refused while a remainder waits; then again.
-            if loop.ping(client.connection, payload: "hub".utf8) != .refused { clients[slot]?.lastPingNs = now }
+            if ping(slot, on: loop) { clients[slot]?.lastPingNs = now }
         }
+        pingForCredit(slot, on: loop)
+        announceCaughtUp(slot, on: loop)
         if client.format == .enhanced, now - client.lastSentNs > Int64(settings.heartbeatMs) * 1_000_000 {
             sendHeartbeat(slot, on: loop)
         }

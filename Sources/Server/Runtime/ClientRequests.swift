@@ -36,6 +36,10 @@ extension ClientLoop {
             countBadFrame(error, slot, on: loop)
             return
         }
+        // Nothing is asked for, and it is read all the same.
+        if commands.isEmpty, let wait = spendRequest(slot, on: loop) {
+            answer(wait, to: 0, receivedNs: receivedNs, slot, on: loop)
+        }
         var refused: Refusal?
         for command in commands {
             switch command.request {

@@ -59,6 +59,23 @@ package struct Credit {
         return withUnsafeBytes(of: nextNumber.littleEndian) { Array($0) }
     }
 
+    /// Whether nothing is out whose answer could bring new credit: then a ping by itself has to go.
+    package var needsPing: Bool { isUsedUp && markers.isEmpty }
+
+    /// The payload of a ping by itself, which asks after all that was sent so far.
+    ///
+    /// With as many out as may be it repeats the newest: of several pings the newest alone may be answered (RFC 6455, section 5.5.3).
+    package mutating func ping(atNs now: Int64) -> [UInt8] {
+        if markers.count < Self.markersMost {
+            nextNumber &+= 1
+            markedNs = now
+            markedBytes = sent
+            markers.append(Marker(number: nextNumber, bytes: sent, sentNs: now))
+        }
+        let number = markers.last?.number ?? nextNumber
+        return withUnsafeBytes(of: number.littleEndian) { Array($0) }
+    }
+
     /// Takes a pong; one that answers no marker says nothing.
     package mutating func pong(_ payload: UnsafeRawBufferPointer, atNs now: Int64) {
         guard payload.count == 4 else { return }

@@ -125,6 +125,46 @@ struct CreditTests {
         #expect(credit.isUsedUp, "a marker is answered once")
     }
 
+    @Test("that is used up while no marker is out asks by a ping of its own, and never waits for ever")
+    func asks() {
+        let second: Int64 = 1_000_000_000
+        var credit = Credit()
+        let first = credit.marker(behind: 10_000, atNs: second)
+        credit.send(10_000)
+        first?.withUnsafeBytes { credit.pong($0, atNs: second + 1_000_000) }
+        // As many as may be out; what follows goes unmarked.
+        var markers: [[UInt8]] = []
+        for number in 0..<10 {
+            let now = 2 * second + Int64(number) * second / 10 * 3
+            if let marker = credit.marker(behind: 8_500, atNs: now) { markers.append(marker) }
+            credit.send(8_500)
+        }
+        #expect(markers.count == 4)
+        for (number, marker) in markers.enumerated() {
+            marker.withUnsafeBytes { credit.pong($0, atNs: Int64(6 + number) * second) }
+        }
+        #expect(credit.isUsedUp && credit.needsPing)
+        let ping = credit.ping(atNs: 61_000_000_000)
+        #expect(!credit.needsPing, "one is out")
+        ping.withUnsafeBytes { credit.pong($0, atNs: 62_000_000_000) }
+        #expect(!credit.isUsedUp)
+    }
+
+    @Test("takes the answer to a later ping for that to all before it, as many as are asked")
+    func newestAlone() {
+        var credit = Credit()
+        var last: [UInt8] = []
+        for second in 1...20 {
+            credit.send(10_000)
+            last = credit.ping(atNs: Int64(second) * 1_000_000_000)
+        }
+        last.withUnsafeBytes { credit.pong($0, atNs: 30_000_000_000) }
+        credit.send(Int(Credit.bytesLeast))
+        let again = credit.ping(atNs: 31_000_000_000)
+        again.withUnsafeBytes { credit.pong($0, atNs: 32_000_000_000) }
+        #expect(!credit.isUsedUp)
+    }
+
     @Test("costs a quiet client no ping, and a busy one some a second")
     func markers() {
         var quiet = Link(bytesPerSecond: 1_000_000)
