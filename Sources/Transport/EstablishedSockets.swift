@@ -127,7 +127,6 @@ extension IOLoop {
         }
         sendPongs(id, peer)
         if case .close(let code, _) = message {
-            peer.hasSaidGoodbye = true
             peer.isDiscarding = true
             switch sockets[id].phase {
             case .open: close(id, code: code)

@@ -76,7 +76,7 @@ public final class IOLoop: @unchecked Sendable {
     static let plainProtocol = "plain"
     /// Connections above the most that are still answered politely.
     static let surplusMost = 64
-    /// At most this much goes to the kernel in one write; what one message has beyond it waits in libwebsockets.
+    /// At most this much of a raw connection's bytes goes to the kernel in one write; what is beyond it waits in libwebsockets.
     public static let writeBytesMost = 64 * 1024
 
     /// - Throws: ``TransportError/context(message:)`` or ``TransportError/system(operation:code:)``.

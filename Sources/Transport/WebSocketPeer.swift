@@ -18,9 +18,7 @@ final class WebSocketPeer {
     let descriptor: Int32
     /// Frames of the client.
     var reader: WebSocketFrameReader
-    /// The client's close frame has been read.
-    var hasSaidGoodbye = false
-    /// Nothing more that the client sends can be understood.
+    /// Nothing more that the client sends counts: it has said goodbye, or cannot be understood.
     var isDiscarding = false
     private var tls: UnsafeMutableRawPointer?
     private var rest: [UInt8] = []

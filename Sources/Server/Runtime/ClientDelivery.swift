@@ -13,12 +13,11 @@ extension ClientLoop {
     func encodeBroadcast() {
         broadcast.encode(instruments: instruments) { clock.nowNs }
         count(pushesOf: broadcast.pass)
-        let now = clock.nowNs
         for index in broadcast.pass.pushes.indices {
             guard let receivedNs = broadcast.pass.receivedNs(ofTimely: index) else { continue }
             let eventNs = broadcast.pass.pushes[index].eventNs
             if eventNs > 0 { metrics.block.observe(ns: receivedNs - eventNs, in: metrics.received) }
-            metrics.block.observe(ns: now - receivedNs, in: metrics.encoded)
+            metrics.block.observe(ns: broadcast.encodedNs - receivedNs, in: metrics.encoded)
         }
     }
 

@@ -7,8 +7,8 @@ import Wire
 struct OutgoingPass: ~Copyable {
     var pass = Pass()
     private(set) var begunNs: Int64 = 0
-    /// Nanoseconds since 1970 UTC.
-    private var encodedNs: Int64 = 0
+    /// When its bytes were made, nanoseconds since 1970 UTC.
+    private(set) var encodedNs: Int64 = 0
     private var encoder: PassEncoder
     /// The first share that was not reached yet.
     private var next = 0
