@@ -88,18 +88,17 @@ struct PassEncoder: ~Copyable {
     }
 
     private mutating func gather(_ wishes: Client.Wishes, encodedNs: Int64?, sentNs: Int64) {
-        if let windowBits = wishes.windowBits, let deflate, let deflater {
-            return gather(wishes, encodedNs: encodedNs, sentNs: sentNs, deflate, deflater, windowBits: windowBits)
+        if let windowBits = wishes.windowBits, let deflate, let deflater,
+            gatherDeflated(wishes, encodedNs: encodedNs, sentNs: sentNs, deflate, deflater, windowBits: windowBits)
+        {
+            return
         }
         let piecesCount = messageOrder.reduce(0) { $0 + places[Int($1)].count }
         switch (wishes.format, wishes.isBatch) {
         case (.enhanced, _):
             let timeCount = (encodedNs == nil ? 1 : 2) * Self.timeFieldCount
             message.appendFrameHeader(.binary, payloadCount: piecesCount + timeCount)
-            EnhancedCodec.append(sentNs: UInt64(bitPattern: sentNs), to: &message)
-            if let encodedNs {
-                EnhancedCodec.append(encodedNs: UInt64(bitPattern: encodedNs), to: &message)
-            }
+            Self.appendTimes(sentNs: sentNs, encodedNs: encodedNs, to: &message)
             for push in messageOrder { appendPiece(push) }
         case (.legacy, false):
             for push in messageOrder {
@@ -118,14 +117,15 @@ struct PassEncoder: ~Copyable {
 
     // MARK: Deflated
 
-    private mutating func gather(
+    /// False when one message would be no shorter so, or must not be deflated; then nothing was gathered.
+    private mutating func gatherDeflated(
         _ wishes: Client.Wishes,
         encodedNs: Int64?,
         sentNs: Int64,
         _ deflate: DeflateSettings,
         _ deflater: Deflater,
         windowBits: Int
-    ) {
+    ) -> Bool {
         let isOne = wishes.format == .enhanced || wishes.isBatch
         let pieceBytes = messageOrder.reduce(0) { $0 + places[Int($1)].count }
         let fits = messageOrder.allSatisfy { places[Int($0)].count <= 1 << windowBits }
@@ -144,20 +144,20 @@ struct PassEncoder: ~Copyable {
                 message.appendFrameHeader(.text, payloadCount: count)
                 appendPiece(push)
             }
-            return
+            return true
         }
-        if pieceBytes >= deflate.bytesLeast, fits {
-            pack(wishes, encodedNs: encodedNs, sentNs: sentNs, deflater)
-            if packed.count < pieceBytes {
-                let kind: WebSocketFrame.Kind = wishes.format == .enhanced ? .binary : .text
-                message.appendFrameHeader(kind, isCompressed: true, payloadCount: packed.count)
-                packed.withBytes { message.append($0) }
-                return
-            }
-        }
-        var plain = wishes
-        plain.windowBits = nil
-        gather(plain, encodedNs: encodedNs, sentNs: sentNs)
+        guard pieceBytes >= deflate.bytesLeast, fits else { return false }
+        pack(wishes, encodedNs: encodedNs, sentNs: sentNs, deflater)
+        guard packed.count < pieceBytes else { return false }
+        let kind: WebSocketFrame.Kind = wishes.format == .enhanced ? .binary : .text
+        message.appendFrameHeader(kind, isCompressed: true, payloadCount: packed.count)
+        packed.withBytes { message.append($0) }
+        return true
+    }
+
+    private static func appendTimes(sentNs: Int64, encodedNs: Int64?, to out: inout OutputBytes) {
+        EnhancedCodec.append(sentNs: UInt64(bitPattern: sentNs), to: &out)
+        if let encodedNs { EnhancedCodec.append(encodedNs: UInt64(bitPattern: encodedNs), to: &out) }
     }
 
     /// Puts together the payload of one message: what is this client's own as it is, pushes deflated.
@@ -165,10 +165,7 @@ struct PassEncoder: ~Copyable {
         packed.removeAll()
         if wishes.format == .enhanced {
             let start = packed.leaveRoom(Deflater.storedHeaderBytes)
-            EnhancedCodec.append(sentNs: UInt64(bitPattern: sentNs), to: &packed)
-            if let encodedNs {
-                EnhancedCodec.append(encodedNs: UInt64(bitPattern: encodedNs), to: &packed)
-            }
+            Self.appendTimes(sentNs: sentNs, encodedNs: encodedNs, to: &packed)
             let count = packed.count - start - Deflater.storedHeaderBytes
             packed.withMutableBytes { bytes in
                 Deflater.writeStoredHeader(of: count, into: UnsafeMutableRawBufferPointer(rebasing: bytes[start...]))
