@@ -276,6 +276,25 @@ static int use_ticket_key(SSL *ssl, unsigned char name[16], unsigned char iv[EVP
   return !encrypts && place > 0 ? 2 : 1;  // 2: good, and send a fresh ticket
 }
 
+// CLOCK_MONOTONIC is the same for all processes of a machine: a key's age goes on.
+_Static_assert(sizeof ticket_keys <= CT_TICKET_KEY_BYTES, "more keys than room for them");
+
+size_t ct_ticket_keys(uint8_t keys[CT_TICKET_KEY_BYTES]) {
+  pthread_mutex_lock(&ticket_lock);
+  size_t count = (size_t)ticket_key_count * sizeof ticket_keys[0];
+  memcpy(keys, ticket_keys, count);
+  pthread_mutex_unlock(&ticket_lock);
+  return count;
+}
+
+void ct_use_ticket_keys(const uint8_t *keys, size_t count) {
+  if (count > sizeof ticket_keys || count % sizeof ticket_keys[0]) return;
+  pthread_mutex_lock(&ticket_lock);
+  memcpy(ticket_keys, keys, count);
+  ticket_key_count = (int)(count / sizeof ticket_keys[0]);
+  pthread_mutex_unlock(&ticket_lock);
+}
+
 static _Thread_local void *prepared;
 
 void *ct_prepared_server_tls(void) { return prepared; }

@@ -55,6 +55,16 @@ extension Hub {
         deal(into: &pass)
     }
 
+    /// Appends everything that waits, due or not: what is known is about to be handed on.
+    public mutating func passAll(into pass: inout Pass) {
+        for index in dirty.indices {
+            for topic in dirty[index] { flush(topic, into: &pass) }
+            dirty[index].removeAll(keepingCapacity: true)
+            classDueNs[index] = nil
+        }
+        deal(into: &pass)
+    }
+
     /// Whether a session has yet to be told the state of something it listens to.
     public func isBehind(_ id: SessionID) -> Bool { isOpen(id) && sessions[id.index].behindCount > 0 }
 

@@ -346,7 +346,7 @@ extension Topic.Key {
     /// Whether what was pushed is ever told again: to who comes back, or was slow with a book.
     ///
     /// Of all others the newest value says everything.
-    fileprivate var isRepeated: Bool {
+    var isRepeated: Bool {
         switch (format, view.channel, view.delivery) {
         case (_, .book, .conflate): true
         case (.legacy, _, _): false

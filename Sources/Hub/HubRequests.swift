@@ -353,7 +353,7 @@ extension Hub {
         id.index < states.count ? states[id.index].candles[Int(interval.rawValue)] : nil
     }
 
-    private mutating func makeTopic(_ key: Topic.Key) -> TopicID? {
+    mutating func makeTopic(_ key: Topic.Key) -> TopicID? {
         if topicIDs.count >= settings.topicsMost { endOldestLingering() }
         guard topicIDs.count < settings.topicsMost else { return nil }
         let id = freeTopics.popLast() ?? TopicID(UInt32(topics.count))

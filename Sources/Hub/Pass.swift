@@ -28,7 +28,7 @@ public struct SessionID: Hashable, Sendable, BitwiseCopyable {
 
 /// One change of one topic, to be encoded once and sent to everyone who listens.
 public struct Push: Sendable {
-    public enum Payload: Sendable {
+    public enum Payload: Sendable, BitwiseCopyable {
         case trade(Trade)
         case tradeAggregate(TradeAggregate)
         case ticker(Ticker)
@@ -65,7 +65,7 @@ public struct Push: Sendable {
 }
 
 /// What several trades come to.
-public struct TradeAggregate: Hashable, Sendable {
+public struct TradeAggregate: Hashable, Sendable, BitwiseCopyable {
     public var high: Price
     public var low: Price
     public var last: Price

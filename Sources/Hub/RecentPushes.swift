@@ -60,6 +60,19 @@ struct RecentPushes: Sendable {
             before: before
         )
         if isKept { for change in levels { keep(Step(change: change, old: old(change))) } }
+        return keep(entry)
+    }
+
+    /// Keeps what another ring kept.
+    mutating func append(_ known: Entry, _ steps: [Step], before: UInt64) -> UInt64 {
+        var entry = known
+        (entry.firstStep, entry.before) = (nextStep, before)
+        entry.stepCount = steps.count <= stepsMost / 4 ? steps.count : -1
+        if entry.stepCount > 0 { for step in steps { keep(step) } }
+        return keep(entry)
+    }
+
+    private mutating func keep(_ entry: Entry) -> UInt64 {
         let place = Int((nextEntry - 1) % UInt64(pushesMost))
         if place < entries.count { entries[place] = entry } else { entries.append(entry) }
         nextEntry += 1
@@ -87,6 +100,25 @@ struct RecentPushes: Sendable {
         for offset in 0..<max(0, entry.stepCount) {
             body(steps[Int((entry.firstStep + UInt64(offset)) % UInt64(stepsMost))])
         }
+    }
+
+    /// A push that is kept, by itself.
+    struct Kept: Sendable {
+        var number: UInt64
+        var entry: Entry
+        var steps: [Step]
+    }
+
+    /// What is kept still of the chain that ends with `newest`, oldest first.
+    func kept(to newest: UInt64) -> [Kept] {
+        var (found, number): ([Kept], UInt64) = ([], newest)
+        while let entry = self[number] {
+            var steps: [Step] = []
+            forEachStep(of: entry) { steps.append($0) }
+            found.append(Kept(number: number, entry: entry, steps: steps))
+            number = entry.before
+        }
+        return found.reversed()
     }
 
     /// Why a chain does not lead to a push.

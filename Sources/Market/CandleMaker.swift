@@ -41,7 +41,8 @@ public struct CandleMaker: Sendable {
     /// Of the interval right before the newest one's.
     private var before = InlineArray<6, Slot?>(repeating: nil)
     private var emptyCounts = InlineArray<6, UInt8>(repeating: 0)
-    private var sequences = InlineArray<6, UInt64>(repeating: 0)
+    /// The number of the last event of each length.
+    var sequences = InlineArray<6, UInt64>(repeating: 0)
     /// Since when the hub listens, by the venue's clock; nil while it does not.
     private var listeningSinceNs: Int64?
 

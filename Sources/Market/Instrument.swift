@@ -134,6 +134,8 @@ public struct InstrumentTable: Sendable {
     public var leastScales: [String: (price: UInt8, quantity: UInt8)] = [:]
     /// Rises with every change.
     public private(set) var version: UInt32 = 0
+    /// Those that a process before this one knew, until a source names them.
+    private var inherited: Set<InstrumentID> = []
 
     private var byRawSymbol: [String: [String: InstrumentID]] = [:]
     private var byQualifiedSymbol: [String: InstrumentID] = [:]
@@ -145,9 +147,19 @@ public struct InstrumentTable: Sendable {
     public subscript(id: InstrumentID) -> Instrument { all[id.index] }
 
     /// Adds an instrument under the next id; the `id` given is ignored.
+    ///
+    /// One that was inherited is named so: it has its id already.
     public mutating func add(_ instrument: Instrument) throws(Refusal) -> InstrumentID {
         let raw = byRawSymbol[instrument.venue] ?? [:]
         if let holder = raw[instrument.rawSymbol] {
+            if inherited.contains(holder), self[holder].symbol == instrument.symbol {
+                let (price, quantity) = (instrument.priceScale, instrument.quantityScale)
+                if self[holder].priceScale != price || self[holder].quantityScale != quantity {
+                    rescale(holder, priceScale: price, quantityScale: quantity)
+                }
+                name(holder, as: instrument)
+                return holder
+            }
             throw .rawSymbolTaken(
                 rawSymbol: instrument.rawSymbol,
                 venue: instrument.venue,
@@ -178,6 +190,31 @@ public struct InstrumentTable: Sendable {
         byRawName[added.rawSymbol, default: []].append(added.id)
         version += 1
         return added.id
+    }
+
+    /// Adds an instrument that a process before this one knew, under the id that it had there: in the same order.
+    public mutating func inherit(_ instrument: Instrument) throws(Refusal) -> InstrumentID {
+        let id = try add(instrument)
+        inherited.insert(id)
+        let known = leastScales[instrument.qualifiedSymbol] ?? (0, 0)
+        leastScales[instrument.qualifiedSymbol] = (
+            max(known.price, instrument.priceScale), max(known.quantity, instrument.quantityScale)
+        )
+        return id
+    }
+
+    /// Whether an instrument is known from a process before this one alone: no source has named it.
+    public func isInherited(_ id: InstrumentID) -> Bool { inherited.contains(id) }
+
+    /// Takes over what a source says of an inherited instrument, but for its units.
+    public mutating func name(_ id: InstrumentID, as instrument: Instrument) {
+        guard inherited.remove(id) != nil else { return }
+        all[id.index].kind = instrument.kind
+        all[id.index].terms = instrument.terms
+        all[id.index].hasSingleOrders = instrument.hasSingleOrders
+        if all[id.index].priceScale == instrument.priceScale { all[id.index].tick = instrument.tick }
+        if all[id.index].quantityScale == instrument.quantityScale { all[id.index].lot = instrument.lot }
+        version += 1
     }
 
     /// Gives a known instrument other units; its names and id stay, its steps are the same in the new units.

@@ -20,13 +20,15 @@ public struct MarketStream: Sendable {
     public private(set) var quoteReceivedNs: Int64?
 
     private var sequences = Sequences()
+    /// What comes next of these is said to follow a gap, because nobody listened for a while.
+    private var gapAhead: (trades: Bool, book: Bool, orders: Bool) = (false, false, false)
     private var day = DayFigures()
     public private(set) var candles: CandleMaker
     private var hasVenueQuotes = false
     /// Whether day figures and candles are in the units that the next status speaks of.
     private var isInNewUnits = false
 
-    private struct Sequences: Sendable {
+    private struct Sequences: Sendable, BitwiseCopyable {
         var trades: UInt64 = 0
         var ticker: UInt64 = 0
         var book: UInt64 = 0
@@ -61,6 +63,7 @@ public struct MarketStream: Sendable {
         case .trade(let trade):
             sequences.trades += 1
             numbered.sequence = sequences.trades
+            if Self.take(&gapAhead.trades) { numbered.flags.insert(.gapBefore) }
             sink.receive(numbered, levels: Span())
             apply(trade, of: event, into: &sink)
         case .quote(let quote):
@@ -73,6 +76,7 @@ public struct MarketStream: Sendable {
             sequences.book += 1
             quoteReceivedNs = event.receivedNs
             numbered.sequence = sequences.book
+            if Self.take(&gapAhead.book) { numbered.flags.insert(.gapBefore) }
             sink.receive(numbered, levels: levels)
             guard !hasVenueQuotes, top != ticker.quote else { return }
             ticker.quote = top
@@ -92,6 +96,8 @@ public struct MarketStream: Sendable {
             // A snapshot is one event, however many orders it has.
             if !event.flags.contains(.snapshot) || change.kind == .cleared { sequences.orders += 1 }
             numbered.sequence = sequences.orders
+            if gapAhead.orders { numbered.flags.insert(.gapBefore) }
+            if !event.flags.contains(.snapshot) || change.kind == .complete { gapAhead.orders = false }
             sink.receive(numbered, levels: Span())
         case .ticker, .candle:
             return
@@ -116,6 +122,34 @@ public struct MarketStream: Sendable {
         candles.resume(slots)
         day.resume(minutes)
         ticker.day = day.day
+    }
+
+    // MARK: From process to process
+
+    /// Writes where the numbers are; candles and minutes go their own way, as for any later run.
+    public func append(to state: inout StateWriter) {
+        state.append(sequences)
+        state.append(candles.sequences)
+        state.append(ticker)
+        state.append(status)
+    }
+
+    /// Goes on with the numbers of the process before; the next trade, book and order follow a gap.
+    ///
+    /// - Returns: the status that the process before told last.
+    public mutating func goOn(from state: inout StateReader) throws(StateReader.Malformed) -> MarketStatus {
+        sequences = try state.read()
+        candles.sequences = try state.read()
+        let known: Ticker = try state.read()
+        (ticker.quote, ticker.last) = (known.quote, known.last)
+        status = try state.read()
+        gapAhead = (sequences.trades > 0, sequences.book > 0, sequences.orders > 0)
+        return status
+    }
+
+    private static func take(_ flag: inout Bool) -> Bool {
+        defer { flag = false }
+        return flag
     }
 
     /// Takes over units that are so many times finer; the status that says so is to follow.

@@ -20,7 +20,7 @@ struct Client {
         var isRecovered = false
     }
 
-    let session: SessionID
+    var session: SessionID
     let format: Format
     var topics: [TopicID: Topic] = [:]
     var faults: [String] = []

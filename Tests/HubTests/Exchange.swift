@@ -226,6 +226,32 @@ struct Exchange {
         return recoveries
     }
 
+    /// Hands everything to another hub, as a hot restart does: nobody is connected any more.
+    ///
+    /// - Parameter isOwn: whether it is the hub of the same I/O loop; one of another loop was told the same.
+    mutating func restart(isOwn: Bool = true) throws {
+        floor.hub.passAll(into: &pass)
+        deliver()
+        var state = StateWriter()
+        floor.hub.append(to: &state)
+        var next = Hub(settings: floor.hub.settings, epoch: floor.hub.epoch)
+        _ = next.adopt(table, into: &pass)
+        if !isOwn {
+            var own = StateWriter()
+            var plain = floor.hub
+            plain.settings.lingeringMost = 0
+            plain.append(to: &own)
+            var reader = StateReader(own.bytes)
+            try next.goOn(from: &reader, isOwn: true, atNs: nowNs)
+        }
+        var reader = StateReader(state.bytes)
+        try next.goOn(from: &reader, isOwn: isOwn, atNs: nowNs)
+        guard reader.isAtEnd else { preconditionFailure("something was not read") }
+        floor.hub = next
+        // The next hub's sessions bear the same names.
+        for index in clients.indices { clients[index].session = SessionID(slot: .max, generation: 0) }
+    }
+
     mutating func block(_ client: Int) { floor.hub.setBlocked(true, clients[client].session) }
 
     /// Lets a client take bytes again and brings it up to date.

@@ -69,7 +69,7 @@ private struct Simulation {
         case ..<95: list()
         case ..<96: if open.count < 6 { open.append(exchange.open(dice.chance(50) ? .enhanced : .legacy)) }
         case ..<97: if open.count > 1 { close(dice.pick(open)) }
-        case ..<98: comeOrGo()
+        case ..<98: if dice.chance(80) { comeOrGo() } else { restart() }
         case ..<99: if !open.isEmpty { connect(dice.pick(open)) }
         default: if !open.isEmpty { heartbeat(dice.pick(open)) }
         }
@@ -194,6 +194,25 @@ private struct Simulation {
             let topics = exchange.clients[client].topics.keys.filter { _ in dice.chance(50) }
             exchange.ask(.resync(ResyncRequest(topics: Array(topics))), of: client)
         }
+    }
+
+    /// Another process takes over: everybody loses its connection, and those who can come back later.
+    private mutating func restart() {
+        let enhanced = open.filter { exchange.clients[$0].format == .enhanced }
+        let left = enhanced.map { client in
+            (
+                client,
+                exchange.clients[client].topics.values.sorted {
+                    $0.description.id.rawValue < $1.description.id.rawValue
+                }
+            )
+        }
+        do { try exchange.restart(isOwn: dice.chance(70)) } catch {
+            fault = "step \(stepCount): the state cannot be read"
+        }
+        for client in open { exchange.clients[client].topics = [:] }
+        (open, blocked) = ([], [])
+        away += left
     }
 
     private mutating func heartbeat(_ client: Int) {

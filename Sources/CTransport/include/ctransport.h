@@ -103,6 +103,24 @@ void ct_websocket_key(const uint8_t nonce[16], char key[25]);
 void ct_websocket_accept(const char *key, char accept[29]);
 int ct_sha256(const void *bytes, size_t count, uint8_t digest[32]);
 
+// ---- what one process hands to the one that takes its place
+
+enum { CT_DESCRIPTORS_MOST = 200, CT_TICKET_KEY_BYTES = 600 };
+
+/// Two ends of a stream between processes.
+int ct_handover_pair(int pair[2]);
+/// Sends bytes with at most CT_DESCRIPTORS_MOST descriptors, waiting at most so many ms; how many bytes went, at least one of those
+/// given, the descriptors with the first of them.
+long ct_send_descriptors(int socket, const void *bytes, size_t count, const int *descriptors, size_t number, int most_ms);
+/// Receives at least one byte, and descriptors into room for CT_DESCRIPTORS_MOST; -EPIPE at the end, -ETIMEDOUT.
+long ct_receive_descriptors(int socket, void *bytes, size_t count, int *descriptors, size_t *number, int most_ms);
+/// Starts a program with no signal blocked and no descriptor above `as`, which is `kept` there; its process id.
+int ct_spawn(const char *path, char *const arguments[], char *const environment[], int kept, int as);
+/// The keys of this process's session tickets: how many bytes of `keys` are used.
+size_t ct_ticket_keys(uint8_t keys[CT_TICKET_KEY_BYTES]);
+/// Opens tickets of these keys as well, and seals with the newest of them; before anybody is listened for.
+void ct_use_ticket_keys(const uint8_t *keys, size_t count);
+
 // ---- clocks
 
 uint64_t ct_monotonic_ns(void);
