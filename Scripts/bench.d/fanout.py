@@ -3,146 +3,75 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
-from measuring import BENCH, CLIENT_CPU, HUB, Spread, build, build_hub, fail, keep, ratios, running, table
+from delivering import (
+    BURST_RATIO_MOST,
+    SINGLE_RATIO_MOST,
+    Load,
+    build_rawcast,
+    cpu,
+    flat,
+    in_turn,
+    losses,
+    lost,
+    measure_hub,
+    measure_reference,
+    message_bytes,
+    prepare,
+)
+from measuring import Bar, Spread, build, judge, keep, ratios, table
 
-
-@dataclass(frozen=True)
-class Load:
-    subscribers: int
-    window: int
-    seconds: float
-
-
-def fanload(load: Load, pid: int, label: str, arguments: list[str]) -> dict:
-    command = ["taskset", "-c", CLIENT_CPU, BENCH / "fanload", "-n", load.subscribers, "--window", load.window]
-    command += ["--secs", load.seconds, "--pid", pid, "--label", label, *arguments]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=180)
-    if done.returncode != 0 or not done.stdout.startswith("{"):
-        fail(f"the load generator failed against {label}: {done.stderr.strip() or done.stdout.strip()}")
-    result = json.loads(done.stdout)
-    if result.get("error") or result["deliveries"] == 0 or result["open"] < load.subscribers:
-        fail(f"{label}: {result.get('error') or 'not every subscriber heard something'}: {done.stdout.strip()}")
-    return result
-
-
-PUBLISHED = ('{"type":"trade","symbol":"BTC-USD","price":"50000","quantity":"1","id":"', '"}\\n')
-LEGACY_SUBSCRIPTION = '{"type":"subscribe","channel":"trades","symbols":["BTC-USD"]}'
-
-
-def field(number: int, value: bytes | int) -> bytes:
-    """One protobuf field: a short length-delimited one or a small number."""
-    if isinstance(value, int):
-        return bytes([number << 3, value])
-    return bytes([number << 3 | 2, len(value)]) + value
-
-
-def enhanced_subscription() -> bytes:
-    """ClientFrame { commands: [{ id: 1, subscribe: { channel: TRADES, symbols: ["BTC-USD"] } }] }, Proto/market_hub.proto."""
-    connect = field(1, 1) + field(2, field(1, b"fanload"))
-    subscribe = field(1, 2) + field(5, field(1, 2) + field(2, b"BTC-USD"))
-    return field(1, connect) + field(1, subscribe)
-
-
-def measure_hub(load: Load, channel: str) -> dict:
-    options = {
-        "listen.port": 0,
-        "admin.port": 0,
-        "sources.synthetic.enabled": "false",
-        "sources.tcp.enabled": "true",
-        "sources.tcp.port": 0,
-    }
-    command: list[str | Path] = [HUB, "serve"]
-    for key, value in options.items():
-        command += ["--set", f"{key}={value}"]
-    with running(command, "hub.log") as (pid, line):
-        try:
-            listeners = json.loads(line)["listeners"]
-            web, tcp = listeners["web"], listeners["tcp"]
-        except (ValueError, KeyError) as error:
-            fail(f"the hub's first line is no ready line with the listeners web and tcp ({error}): {line.strip()}")
-        arguments = ["--pub-url", f"tcp://{tcp}", "--pub-pre", PUBLISHED[0], "--pub-post", PUBLISHED[1], "--size", "25"]
-        introduce(tcp)
-        if channel == "legacy":
-            arguments += ["--sub", f"text:{LEGACY_SUBSCRIPTION}", f"ws://{web}/ws"]
-        else:
-            arguments += ["--subproto", "market-hub.v2.protobuf", "--sub", f"hex:{enhanced_subscription().hex()}"]
-            arguments += [f"ws://{web}/ws/v2"]
-        return fanload(load, pid, f"hub {channel}", arguments)
-
-
-def introduce(tcp: str) -> None:
-    """Sends one trade, so that the instrument is known before anyone subscribes to it."""
-    host, port = tcp.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=5) as feed:
-        feed.sendall((PUBLISHED[0] + "first" + PUBLISHED[1].replace("\\n", "\n")).encode())
-        time.sleep(0.3)
-
-
-def measure_reference(load: Load, name: str, command: list[str | Path], message_bytes: int) -> dict:
-    """The reference passes on what is published as it is: so the payload has the size of the hub's."""
-    with running(command, f"{name}.log") as (pid, line):
-        address = f"127.0.0.1:{int(line)}"
-        arguments = ["--sub", "text:sub", "--pub-url", f"ws://{address}/pub", "--size", str(message_bytes)]
-        return fanload(load, pid, name, [*arguments, f"ws://{address}/ws"])
+# JSON may cost so much more than protobuf.
+LEGACY_TO_ENHANCED_MOST = 1.3
 
 
 def fanout(options: argparse.Namespace) -> None:
-    if (os.cpu_count() or 1) < 2:
-        fail("server and client need a processor each, and there is only one")
-    build("fanload", ["fanload/fanload.c"], ["-lpthread", "-lssl", "-lcrypto", "-lz"])
-    rawcast = build("rawcast", ["fanload/rawcast.c"], ["-lcrypto"])
+    prepare(options.as_built)
+    rawcast = build_rawcast()
     lwsdirect = build("lwsdirect", ["fanload/lwsdirect.c"], ["-lwebsockets", "-luv", "-lssl", "-lcrypto"])
-    build_hub("market-hub")
-
     records: list[dict] = []
     rows: list[list[str]] = []
     memory: list[list[str]] = []
-    for channel in options.channel:
-        for subscribers in options.subscribers:
-            for window in options.window:
-                load = Load(subscribers, window, options.secs)
-                raw_mode = "send" if window == 1 else "coalesce"
-                what = f"{channel}, {subscribers} subscribers, window {window}"
+    channel_rows: list[list[str]] = []
+    bars: list[Bar] = []
+    troubles: list[str] = []
+    for subscribers in options.subscribers:
+        for window in options.window:
+            load = Load(subscribers, options.secs, window)
+            raw_mode, most = ("send", SINGLE_RATIO_MOST) if window == 1 else ("coalesce", BURST_RATIO_MOST)
+            what = f"{subscribers} subscribers, window {window}"
+            contestants: dict[str, Callable[[], dict]] = {}
+            bytes_of: dict[str, int] = {}
+            for channel in options.channel:
                 # One unmeasured round tells how long the hub's messages are.
-                first = measure_hub(Load(subscribers, window, 0.5), channel)
-                message_bytes = max(25, round(first["MB_s"] * 1e6 / first["deliveries_s"]))
-                contestants: dict[str, Callable[[], dict]] = {
-                    "hub": lambda: measure_hub(load, channel),
-                    "rawcast": lambda: measure_reference(load, "rawcast", [rawcast, "0", raw_mode], message_bytes),
-                    "lwsdirect": lambda: measure_reference(load, "lwsdirect", [lwsdirect, "0", "uv"], message_bytes),
-                }
-                results: dict[str, list[dict]] = {name: [] for name in contestants}
-                for number in range(options.rounds):
-                    print(f"{what}: round {number + 1} of {options.rounds}", file=sys.stderr)
-                    for name, measure in contestants.items():
-                        result = measure()
-                        results[name].append(result)
-                        records.append({"channel": channel, "window": window, "round": number, **result})
-                cpu = {name: [result["server"]["us_per_delivery"] for result in results[name]] for name in results}
-                rss = {name: [result["server"]["rss_per_conn_kb"] for result in results[name]] for name in results}
-                lost = sum(result["lost"] + result["closed"] for result in results["hub"])
-                rows.append(
-                    [what, f"{message_bytes}"]
-                    + [str(Spread.of(cpu[name])) for name in contestants]
-                    + [str(ratios(cpu["hub"], cpu["rawcast"])), str(ratios(cpu["hub"], cpu["lwsdirect"])), str(lost)]
-                )
-                memory.append([what] + [f"{Spread.of(rss[name]).median:.1f}" for name in contestants])
+                size = bytes_of[channel] = message_bytes(measure_hub(Load(subscribers, 0.5, window), channel))
+                contestants[f"{channel} hub"] = partial(measure_hub, load, channel)
+                for name, command in {"rawcast": [rawcast, "0", raw_mode], "lwsdirect": [lwsdirect, "0", "uv"]}.items():
+                    contestants[f"{channel} {name}"] = partial(measure_reference, load, name, command, size)
+            results = in_turn(what, options.rounds, contestants)
+            records += flat(results)
+            for channel in options.channel:
+                hub, raw, lws = (results[f"{channel} {name}"] for name in ("hub", "rawcast", "lwsdirect"))
+                to_raw, to_lws = ratios(cpu(hub), cpu(raw)), ratios(cpu(hub), cpu(lws))
+                figures = [Spread.of(cpu(hub)), Spread.of(cpu(raw)), Spread.of(cpu(lws)), to_raw, to_lws, lost(hub)]
+                rows.append([f"{channel}, {what}", f"{bytes_of[channel]}", *map(str, figures)])
+                rss = [[result["server"]["rss_per_conn_kb"] for result in one] for one in (hub, raw, lws)]
+                memory.append([f"{channel}, {what}", *(f"{Spread.of(one).median:.1f}" for one in rss)])
+                bars.append(Bar(f"{channel}, {what}, hub / rawcast {raw_mode}", to_raw, most))
+                troubles += losses(f"{channel}, {what}", hub)
+            if {"legacy", "enhanced"} <= set(options.channel):
+                of_channels = ratios(cpu(results["legacy hub"]), cpu(results["enhanced hub"]))
+                channel_rows.append([what, str(of_channels)])
+                bars.append(Bar(f"{what}, legacy / enhanced", of_channels, LEGACY_TO_ENHANCED_MOST))
     table(
         "Processor time per delivery, µs, median [interquartile range / median]",
         ["load", "bytes", "hub", "rawcast", "lwsdirect", "hub / rawcast", "hub / lwsdirect", "lost"],
         rows,
     )
+    if channel_rows:
+        table("Processor time of the hub per delivery, JSON to protobuf", ["load", "legacy / enhanced"], channel_rows)
     table("Memory per connection while delivering, KB", ["load", "hub", "rawcast", "lwsdirect"], memory)
     keep("fanout", records)
-    if any(row[-1] != "0" for row in rows):
-        fail("messages were lost or subscribers closed: what was not delivered costs nothing, so the figures do not count")
+    judge(bars, troubles)

@@ -91,11 +91,42 @@ def keep(name: str, records: list[dict[str, object]]) -> None:
     print(f"\nraw figures: {path.relative_to(ROOT)}")
 
 
+# ---- bars ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A figure and the most that it may be."""
+
+    what: str
+    figure: Spread
+    most: float
+
+    @property
+    def is_met(self) -> bool:
+        return self.figure.median <= self.most
+
+    def __str__(self) -> str:
+        return f"{'pass' if self.is_met else 'FAIL'}  {self.what}: {self.figure}, at most {self.most:g}"
+
+
+def judge(bars: list[Bar], troubles: list[str]) -> None:
+    """Prints a line for each bar, and fails where one is missed or something went wrong."""
+    print()
+    for bar in bars:
+        print(bar)
+    missed = [bar.what for bar in bars if not bar.is_met]
+    if troubles:
+        fail("the figures do not count: " + "; ".join(troubles))
+    if missed:
+        fail("missed: " + "; ".join(missed))
+
+
 # ---- servers ---------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def running(command: list[str | Path], log: str) -> Iterator[tuple[int, str]]:
+def running(command: list[str | Path], log: str, seconds_to_end: float = 10) -> Iterator[tuple[int, str]]:
     """A server on its processor, started fresh and stopped by its id; gives the id and its first line of output."""
     with open(BENCH / log, "wb") as errors:
         server = subprocess.Popen(
@@ -110,7 +141,7 @@ def running(command: list[str | Path], log: str) -> Iterator[tuple[int, str]]:
         finally:
             server.send_signal(signal.SIGTERM)
             try:
-                server.wait(timeout=10)
+                server.wait(timeout=seconds_to_end)
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()

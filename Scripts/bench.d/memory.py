@@ -7,11 +7,11 @@ import json
 import re
 import socket
 import ssl
-import subprocess
 import time
 from pathlib import Path
 
-from measuring import BENCH, HUB, ROOT, build_hub, fail, running, table
+from delivering import certificate, certify
+from measuring import BENCH, HUB, build_hub, fail, running, table
 
 UPGRADE = (
     "GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -24,15 +24,15 @@ IDLE_SUBSCRIPTION = b'{"type":"subscribe","channel":"candles","symbol":"BTC-USD"
 def memory(options: argparse.Namespace) -> None:
     if options.hub == HUB:
         build_hub("market-hub")
-    certificate = BENCH / "certificate"
-    if not (certificate / "server.pem").exists():
-        subprocess.run([ROOT / "Scripts" / "dev-certificate", certificate], check=True, stdout=subprocess.DEVNULL)
+    folder = BENCH / "certificate"
+    if not (folder / "server.pem").exists():
+        certify(folder)
     rows = []
     for is_tls in (False, True):
         settings = {"listen.port": 0, "admin.port": 0, "sources.synthetic.eventsPerSecond": 1, "hub.pingMs": 600_000}
         settings["hub.silenceMs"] = 3_600_000
         if is_tls:
-            settings |= {"tls.certificateFile": certificate / "server.pem", "tls.keyFile": certificate / "server-key.pem"}
+            settings |= certificate(folder)
         command: list[str | Path] = [options.hub, "serve"]
         for key, value in settings.items():
             command += ["--set", f"{key}={value}"]
