@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from delivering import SYMBOL, Load, fanload, losses, prepare, serving, subscription
-from measuring import BENCH, Bar, Spread, fail, judge, keep, table
+from measuring import BENCH, HUB, Bar, Spread, fail, judge, keep, table
 
 CALLS_MOST, INSTRUCTIONS_MOST = 1.02, 1500
 # By whatever a server may send. write also wakes threads: that is a call for a message, and counts.
@@ -30,9 +30,9 @@ SECONDS_MOST = 600.0
 
 
 def calls(options: argparse.Namespace) -> None:
-    for program in ("strace", "valgrind"):
+    for program in ("strace", "valgrind", "strip"):
         if shutil.which(program) is None:
-            fail(f"{program} is missing: apt-get install {program}")
+            fail(f"{program} is missing: apt-get install strace valgrind binutils")
     prepare(options.as_built)
     records: list[dict] = []
     rows: list[list[str]] = []
@@ -120,9 +120,12 @@ def tracing(pid: int, summary: str) -> Iterator[None]:
 def instructions(load: Load, channel: str) -> tuple[int, dict]:
     """Of the whole hub in user space, from its start to its end."""
     log = BENCH / "callgrind.log"
+    # Of the same instructions, and without what this valgrind may be too old to read.
+    plain = BENCH / "market-hub-without-symbols"
+    subprocess.run(["strip", "--strip-debug", "-o", plain, HUB], check=True)
     with tempfile.TemporaryDirectory() as folder:
-        before = ["valgrind", "--tool=callgrind", f"--log-file={log}", f"--callgrind-out-file={folder}/out"]
-        with serving(before=before, seconds_to_end=120) as hub:
+        callgrind = ["valgrind", "--tool=callgrind", f"--log-file={log}", f"--callgrind-out-file={folder}/out"]
+        with serving(program=[*callgrind, plain], seconds_to_end=120) as hub:
             hub.introduce([SYMBOL])
             said = hub.subscribing(channel, subscription(channel))
             result = fanload(load, hub.pid, f"hub {channel}", [*hub.publishing(), *said], SECONDS_MOST)

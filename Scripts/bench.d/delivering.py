@@ -130,9 +130,9 @@ class Hub:
 
 @contextlib.contextmanager
 def serving(
-    settings: dict[str, object] | None = None, before: list[str] | None = None, seconds_to_end: float = 10
+    settings: dict[str, object] | None = None, program: list[str | Path] | None = None, seconds_to_end: float = 10
 ) -> Iterator[Hub]:
-    """A hub with its defaults but for ports, source and `settings`; `before` is a program that runs it."""
+    """A hub with its defaults but for ports, source and `settings`; `program` is it, and what runs it before that."""
     settings = {
         "listen.port": 0,
         "admin.port": 0,
@@ -141,7 +141,7 @@ def serving(
         "sources.tcp.port": 0,
         **(settings or {}),
     }
-    command: list[str | Path] = [*(before or []), HUB, "serve"]
+    command: list[str | Path] = [*(program or [HUB]), "serve"]
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
     with running(command, "hub.log", seconds_to_end) as (pid, line):
@@ -209,8 +209,10 @@ def in_turn(what: str, rounds: int, contestants: dict[str, Callable[[], dict]]) 
     results: dict[str, list[dict]] = {name: [] for name in contestants}
     for number in range(rounds):
         print(f"{what}: round {number + 1} of {rounds}", file=sys.stderr)
-        for name, measure in contestants.items():
-            results[name].append({"load": what, "contestant": name, "round": number, **measure()})
+        # Each is the first as often as another: a machine may be slower, or faster, after a pause.
+        first = number % len(contestants)
+        for name in [*contestants][first:] + [*contestants][:first]:
+            results[name].append({"load": what, "contestant": name, "round": number, **contestants[name]()})
     return results
 
 

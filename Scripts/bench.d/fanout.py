@@ -39,9 +39,9 @@ def fanout(options: argparse.Namespace) -> None:
     troubles: list[str] = []
     for subscribers in options.subscribers:
         for window in options.window:
-            load = Load(subscribers, options.secs, window)
+            load = Load(subscribers, options.secs, window, is_whole=options.whole)
             raw_mode, most = ("send", SINGLE_RATIO_MOST) if window == 1 else ("coalesce", BURST_RATIO_MOST)
-            what = f"{subscribers} subscribers, window {window}"
+            what = f"{subscribers} subscribers, {'bursts of' if options.whole else 'window'} {window}"
             contestants: dict[str, Callable[[], dict]] = {}
             bytes_of: dict[str, int] = {}
             for channel in options.channel:
