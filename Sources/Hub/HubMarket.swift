@@ -6,11 +6,27 @@ extension Hub: MarketEventSink {
     ///
     /// - Returns: the instruments that joined a client's wildcard; their first state stands in `pass`.
     public mutating func adopt(_ newTable: InstrumentTable, into pass: inout Pass) -> [Joined] {
-        let known = states.count
         table = newTable
-        while states.count < newTable.all.count { states.append(InstrumentState()) }
+        return welcome(into: &pass)
+    }
+
+    /// Takes in instruments behind those that are known; costs nothing for those.
+    ///
+    /// - Returns: the instruments that joined a client's wildcard; their first state stands in `pass`.
+    /// - Throws: when a name is there already; those before it were taken.
+    public mutating func add(
+        _ instruments: [Instrument],
+        into pass: inout Pass
+    ) throws(InstrumentTable.Refusal) -> [Joined] {
+        for instrument in instruments { _ = try table.add(instrument) }
+        return welcome(into: &pass)
+    }
+
+    private mutating func welcome(into pass: inout Pass) -> [Joined] {
+        let known = states.count
+        while states.count < table.all.count { states.append(InstrumentState()) }
         guard states.count > known else { return [] }
-        return joinWildcards(newTable.all[known...], into: &pass)
+        return joinWildcards(table.all[known...], into: &pass)
     }
 
     /// Takes in one numbered event; what follows from it waits for the next pass.
@@ -158,6 +174,12 @@ extension Hub: MarketEventSink {
     ///
     /// The owner calls it when it has given the table the new units; the status that says so calls it again.
     public mutating func beginNewUnits(of id: InstrumentID) { forgetOldUnits(of: id.index) }
+
+    /// Gives an instrument other units, in which nothing is known of it yet.
+    public mutating func changeUnits(of id: InstrumentID, priceScale: UInt8, quantityScale: UInt8) {
+        table.rescale(id, priceScale: priceScale, quantityScale: quantityScale)
+        beginNewUnits(of: id)
+    }
 
     /// Forgets what is in the old units.
     ///

@@ -151,7 +151,7 @@ extension IOLoop {
 
     /// What everybody hears who comes while the loop is full or ends.
     private func refusalForAll(_ id: ConnectionID) -> HTTPResponse? {
-        guard isServing else { return refusal(503, "the server is stopping") }
+        guard takesRequests else { return refusal(503, "the server is stopping") }
         guard sockets[id].isSurplus else { return nil }
         handler?.turnedAway(.tooManyConnections, on: self)
         var full = refusal(503, "too many connections")

@@ -14,8 +14,9 @@ public final class IOLoop: @unchecked Sendable {
     /// How far along its own life a loop is.
     enum Phase {
         case serving
-        /// Saying goodbye to everybody until nobody is left, or until then.
-        case draining(untilNs: UInt64)
+        /// Saying goodbye to everybody until nobody is left, or until then; to who has yet to ask when it has been answered, where
+        /// requests are awaited.
+        case draining(untilNs: UInt64, awaitsRequests: Bool)
         case ended
     }
 
@@ -30,6 +31,14 @@ public final class IOLoop: @unchecked Sendable {
     private(set) var phase = Phase.serving
     var isServing: Bool {
         if case .serving = phase { true } else { false }
+    }
+    /// Whether who was accepted may still ask for something.
+    var takesRequests: Bool {
+        switch phase {
+        case .serving: true
+        case .draining(_, let awaitsRequests): awaitsRequests
+        case .ended: false
+        }
     }
     var handler: (any IOLoopHandler)?
     var sockets = SocketTable()
@@ -69,6 +78,7 @@ public final class IOLoop: @unchecked Sendable {
     private var strings: [UnsafeMutablePointer<CChar>] = []
     private var protocolLists: [UnsafeMutablePointer<lws_protocols>] = []
     private let isStopRequested = Atomic(false)
+    private let areRequestsAwaited = Atomic(false)
     private let areCertificatesRequested = Atomic(false)
     private let publishedCount = Atomic(0)
 
@@ -170,7 +180,11 @@ public final class IOLoop: @unchecked Sendable {
     public func wake() { ct_eventfd_signal(eventDescriptor) }
 
     /// Begins the orderly end; see ``run()``.
-    public func requestStop() {
+    ///
+    /// - Parameter awaitsRequests: whether those who were accepted and have not asked yet are heard first, because somebody else listens
+    ///   in this loop's place from now on and nobody is to be turned away.
+    public func requestStop(awaitsRequests: Bool = false) {
+        areRequestsAwaited.store(awaitsRequests, ordering: .relaxed)
         isStopRequested.store(true, ordering: .releasing)
         wake()
     }
@@ -311,19 +325,23 @@ public final class IOLoop: @unchecked Sendable {
         }
         resumeListeners()
         handler?.sweep(on: self)
-        if case .draining(let until) = phase, now >= until { endSoon() }
+        if case .draining(let until, _) = phase, now >= until { endSoon() }
         updateTime()
     }
 
     // MARK: End
 
     private func beginDraining() {
-        phase = .draining(untilNs: nowNs + 2_000_000_000)
+        let awaitsRequests = areRequestsAwaited.load(ordering: .relaxed)
+        phase = .draining(untilNs: nowNs + 2_000_000_000, awaitsRequests: awaitsRequests)
         for listener in listeners {
             uv_poll_stop(listener.watcher)
             _ = Glibc.close(listener.descriptor)
         }
-        for id in sockets.identities { sayGoodbye(id) }
+        for id in sockets.identities {
+            let hasYetToAsk = sockets[id].role == .http && sockets[id].phase == .young && !sockets[id].hasAsked
+            if !awaitsRequests || !hasYetToAsk { sayGoodbye(id) }
+        }
         for client in webSocketClients.values { client.goodbye() }
         for client in rawClients { client.end("the hub stops") }
         endIfEmpty()

@@ -131,6 +131,11 @@ extension IOLoop {
         return ct_bound_port(descriptor)
     }
 
+    /// The sockets that listen under a tag, for a successor; not while the loop runs, but for a loop that stands still.
+    public func listening(tag: UInt8) -> [Int32] {
+        listeners.filter { $0.settings.tag == tag }.map(\.descriptor)
+    }
+
     private func use(
         _ tls: TLSSettings,
         _ context: UnsafeMutableRawPointer?,

@@ -15,14 +15,15 @@ final class WebSocketPeer {
         case failed
     }
 
+    // What a write looks at comes first, in one line of memory.
     let descriptor: Int32
-    /// Frames of the client.
-    var reader: WebSocketFrameReader
     /// Nothing more that the client sends counts: it has said goodbye, or cannot be understood.
     var isDiscarding = false
-    private var tls: UnsafeMutableRawPointer?
-    private var rest: [UInt8] = []
     private var restStart = 0
+    private var rest: [UInt8] = []
+    private var tls: UnsafeMutableRawPointer?
+    /// Frames of the client.
+    var reader: WebSocketFrameReader
     /// A pong that comes behind ``rest``: the newest, as RFC 6455 section 5.5.3 allows.
     private var waitingPong: [UInt8] = []
     private var isWatchingForRoom = false

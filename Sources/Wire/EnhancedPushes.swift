@@ -15,7 +15,7 @@ extension EnhancedCodec {
     public static func append(
         _ push: borrowing Push,
         of pass: borrowing Pass,
-        instruments: borrowing InstrumentTable,
+        instruments: borrowing [Instrument],
         to out: inout OutputBytes
     ) {
         out.reserve(pushLengthMost)
@@ -56,7 +56,7 @@ extension EnhancedCodec {
         case .orderChange: break
         case .status(let status):
             out.advance(to: at)
-            append(status, instruments[push.instrument], to: &out)
+            append(status, instruments[push.instrument.index], to: &out)
             at = out.end
         }
         out.advance(to: at)

@@ -7,7 +7,8 @@ public import Market
 /// One topic is shared by those who subscribed to `BTC-USD` and those who wrote `BTC-USD@kraken`, so the name in a frame is the
 /// instrument's, not the subscriber's. Made anew, or brought up to date, when the table's version changes.
 public struct LegacyInstruments: Sendable {
-    public private(set) var table: InstrumentTable
+    /// By ``InstrumentID/index``, in a list of its own: a table that was shared would be copied whenever it changes.
+    public private(set) var all: [Instrument] = []
     /// By ``InstrumentID/index``: the name as a JSON string with quotes.
     private var names: [[UInt8]] = []
     /// Beside the names, because an ``Instrument`` costs four counted references to look at.
@@ -18,21 +19,24 @@ public struct LegacyInstruments: Sendable {
         var quantity: UInt8
     }
 
-    public init(_ table: InstrumentTable) {
-        self.table = table
-        names = table.all.map(Self.name(in: table))
-        scales = Self.scales(of: table)
+    public init(_ table: InstrumentTable) { welcome(from: table) }
+
+    /// Takes the instruments that a later table has in addition.
+    public mutating func welcome(from table: InstrumentTable) {
+        let new = table.all[all.count...]
+        names += new.map(Self.name(in: table))
+        scales += new.map(Self.scales)
+        all += new
     }
 
-    /// Takes a later table; names of instruments that were known stay.
-    public mutating func update(_ table: InstrumentTable) {
-        self.table = table
-        names += table.all.dropFirst(names.count).map(Self.name(in: table))
-        scales = Self.scales(of: table)
+    /// Takes over an instrument's new units.
+    public mutating func rescale(_ id: InstrumentID, from table: InstrumentTable) {
+        all[id.index] = table[id]
+        scales[id.index] = Self.scales(of: table[id])
     }
 
-    private static func scales(of table: InstrumentTable) -> [Scales] {
-        table.all.map { Scales(price: $0.priceScale, quantity: $0.quantityScale) }
+    private static func scales(of instrument: Instrument) -> Scales {
+        Scales(price: instrument.priceScale, quantity: instrument.quantityScale)
     }
 
     private static func name(in table: InstrumentTable) -> (Instrument) -> [UInt8] {
@@ -99,7 +103,7 @@ extension LegacyCodec {
                 out.append(#","checksum":"#)
                 out.append(decimal: UInt64(checksum))
             }
-        case .status(let status): append(status, instruments.table[push.instrument], to: &out)
+        case .status(let status): append(status, instruments.all[push.instrument.index], to: &out)
         // Of a channel that no legacy client can listen to.
         case .orderSnapshot, .orderChange: break
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -32,15 +34,18 @@ class Hub:
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path = ROOT
+    program: Path = PROGRAM
     listeners: dict[str, str] = field(default_factory=dict, init=False)
+    # Of the hubs that took the place of the first, the newest last.
+    successors: list[int] = field(default_factory=list, init=False)
     log: list[str] = field(default_factory=list, init=False)
 
     def start(self) -> None:
         """Returns when the hub said that it is ready."""
-        if not PROGRAM.exists():
+        if not self.program.exists():
             raise HubFailure("the hub is not built: swift build -c release --product market-hub")
         settings = {"listen.port": 0, "admin.port": 0, **self.settings}
-        command = [str(PROGRAM), "serve", *self.arguments]
+        command = [str(self.program), "serve", *self.arguments]
         for key, value in settings.items():
             command += ["--set", f"{key}={setting_text(value)}"]
         self._process = subprocess.Popen(
@@ -57,6 +62,7 @@ class Hub:
             threading.Thread(target=self._read_output, daemon=True),
         ]
         self._is_ready = threading.Event()
+        self._is_ended = False
         for reader in self._readers:
             reader.start()
         deadline = time.monotonic() + READY_SECONDS_MOST
@@ -72,7 +78,7 @@ class Hub:
                 raise HubFailure(f"the hub was not ready within {READY_SECONDS_MOST} s\n{self.log_end}")
 
     def _read_output(self) -> None:
-        """The first line says where it listens; nothing else is expected, but a full pipe would stop the hub."""
+        """The first line says where it listens, a further one where its successor does; a full pipe would stop the hub."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if not self._is_ready.is_set():
@@ -84,6 +90,10 @@ class Hub:
                 if event.get("event") == "ready":
                     self.listeners = dict(event["listeners"])
                     self._is_ready.set()
+            elif line.startswith('{"event":"ready"'):
+                event = json.loads(line)
+                self.listeners = dict(event["listeners"])
+                self.successors.append(event["pid"])
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
@@ -93,7 +103,20 @@ class Hub:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self.successors[-1] if self.successors else self._process.pid
+
+    def restart(self) -> None:
+        """Puts another process in the hub's place; returns when that one serves and the old one has ended."""
+        (old, count) = (self.pid, len(self.successors))
+        self.begin_restart()
+        deadline = time.monotonic() + READY_SECONDS_MOST
+        while len(self.successors) == count:
+            if time.monotonic() > deadline:
+                raise HubFailure(f"no successor serves within {READY_SECONDS_MOST} s\n{self.log_end}")
+            time.sleep(0.005)
+        status = self._process.wait(timeout=STOP_SECONDS_MOST) if count == 0 else wait_for_end(old)
+        if status != 0:
+            raise HubFailure(f"the hub that was replaced ended with {status}\n{self.log_end}")
 
     @property
     def log_end(self) -> str:
@@ -123,11 +146,28 @@ class Hub:
     def _scheme(self, plain: str) -> str:
         return plain + "s" if "tls.certificateFile" in self.settings else plain
 
+    def begin_restart(self) -> None:
+        """Asks the hub to put another process in its place."""
+        # Whose parent ends becomes ours, so that it can be waited for (PR_SET_CHILD_SUBREAPER).
+        assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
+        self.send(signal.SIGUSR2)
+
     def send(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
+        if self.successors:
+            os.kill(self.pid, number)
+        else:
+            self._process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Asks the hub to end, as an operator does, and gives its exit status."""
+        if self.successors:
+            if not self._is_ended:
+                self._is_ended = True
+                self.send(number)
+                self._status = wait_for_end(self.pid)
+            for reader in self._readers:
+                reader.join()
+            return self._status
         if self._process.poll() is None:
             self.send(number)
         try:
@@ -140,8 +180,27 @@ class Hub:
         return status
 
     def kill(self) -> None:
+        if self.successors and not self._is_ended:
+            self._is_ended = True
+            os.kill(self.pid, signal.SIGKILL)
+            self._status = wait_for_end(self.pid)
         self._process.kill()
         self._process.wait()
+
+
+def wait_for_end(pid: int) -> int:
+    """Of a process that became ours when its parent ended; its exit status, or the signal that ended it as a negative number."""
+    deadline = time.monotonic() + STOP_SECONDS_MOST
+    while time.monotonic() < deadline:
+        # No child of ours before its parent has ended.
+        with contextlib.suppress(ChildProcessError):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    raise HubFailure(f"the process {pid} did not end within {STOP_SECONDS_MOST} s")
 
 
 def setting_text(value: object) -> str:

@@ -55,7 +55,7 @@ struct EnhancedOrdersTests {
             var pass = Pass()
             let push = pass.append(push(.orderChange(change), &random))
             var out = OutputBytes(capacity: 1)
-            EnhancedCodec.append(push, of: pass, instruments: Samples.table, to: &out)
+            EnhancedCodec.append(push, of: pass, instruments: Samples.table.all, to: &out)
             try withPush(out.withBytes { Array($0) }) { message in
                 #expect(message.payload_case == MARKETHUB__V2__PUSH__PAYLOAD_ORDER_CHANGE)
                 #expect(message.sequence == push.sequence && message.previous == push.previous)
@@ -88,7 +88,7 @@ struct EnhancedOrdersTests {
         )
         let push = pass.append(push(.orderSnapshot, &random), orders: orders)
         var out = OutputBytes(capacity: 1)
-        EnhancedCodec.append(push, of: pass, instruments: Samples.table, to: &out)
+        EnhancedCodec.append(push, of: pass, instruments: Samples.table.all, to: &out)
         try withPush(out.withBytes { Array($0) }) { message in
             #expect(message.payload_case == MARKETHUB__V2__PUSH__PAYLOAD_ORDER_SNAPSHOT)
             let read = message.order_snapshot.pointee

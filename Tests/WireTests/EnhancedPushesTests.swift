@@ -25,7 +25,7 @@ private func encoded(_ push: Push, _ levels: [LevelChange] = [], _ table: Instru
     var pass = Pass()
     let push = pass.append(push, levels: levels)
     var out = OutputBytes(capacity: 1)
-    EnhancedCodec.append(push, of: pass, instruments: table, to: &out)
+    EnhancedCodec.append(push, of: pass, instruments: table.all, to: &out)
     return out.withBytes { Array($0) }
 }
 

@@ -293,7 +293,7 @@ struct GoldenVectorsTests {
             sample.orders.isEmpty
             ? pass.append(sample.push, levels: sample.levels) : pass.append(sample.push, orders: sample.orders)
         var out = OutputBytes()
-        EnhancedCodec.append(push, of: pass, instruments: Samples.table, to: &out)
+        EnhancedCodec.append(push, of: pass, instruments: Samples.table.all, to: &out)
         EnhancedCodec.append(sentNs: UInt64(push.receivedNs) + 20_000, to: &out)
         try Vectors.check("server-push-\(sample.name).bin", is: out.withBytes { Array($0) })
     }
@@ -357,7 +357,7 @@ struct GoldenVectorsTests {
         var pass = Pass()
         for sample in pushes {
             let push = pass.append(sample.push, levels: sample.levels)
-            EnhancedCodec.append(push, of: pass, instruments: Samples.table, to: &out)
+            EnhancedCodec.append(push, of: pass, instruments: Samples.table.all, to: &out)
         }
         EnhancedCodec.append(sentNs: timing.doneNs, to: &out)
         EnhancedCodec.append(encodedNs: timing.doneNs - 20, to: &out)

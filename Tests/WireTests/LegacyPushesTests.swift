@@ -66,7 +66,7 @@ struct LegacyPushesTests {
         let id = try table.add(
             Instrument(id: InstrumentID(0), venue: "v", symbol: "NEW", rawSymbol: "n", priceScale: 0, quantityScale: 0)
         )
-        instruments.update(table)
+        instruments.welcome(from: table)
         var out = OutputBytes()
         let push = Samples.push(.trade(Samples.trade), .marketData, instrument: id.rawValue)
         LegacyCodec.append(push, of: Pass(), instruments: instruments, to: &out)

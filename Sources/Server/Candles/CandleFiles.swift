@@ -126,6 +126,12 @@ package struct CandleFiles: ~Copyable {
     /// Whether the journal is as long as everything else: then a snapshot is due.
     package var isSnapshotDue: Bool { journal < 0 || journalBytes > max(Self.journalBytesLeast, snapshotBytes) }
 
+    /// Lets a snapshot be due, under the next number.
+    package mutating func forgetJournal() {
+        if journal >= 0 { close(journal) }
+        journal = -1
+    }
+
     /// Begins a new journal; what is shown from here on must go into it, or into the snapshot that follows.
     package mutating func beginJournal() throws(Failure) {
         if journal >= 0 { close(journal) }

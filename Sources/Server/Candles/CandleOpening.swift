@@ -6,6 +6,7 @@ extension MarketHubServer {
     /// Neither a damaged file nor a directory that cannot be used is a reason not to start; both are told.
     static func openCandles(
         _ configuration: Configuration,
+        handed: [UInt8],
         log: Log,
         nowNs: Int64
     ) -> (CandleStore, CandleThread?) {
@@ -14,7 +15,9 @@ extension MarketHubServer {
         let capture = configuration.sources.capture
         let passed: Set<String> = capture.files.isEmpty ? [] : [capture.venue]
         guard !settings.directory.isEmpty else {
-            return (CandleStore(bytesMost: settings.bytesMost, passedVenues: passed), nil)
+            var loader = CandleLoader(bytesMost: settings.bytesMost)
+            if !handed.isEmpty { _ = CandleRecords.read(handed) { loader.take($0) } }
+            return (CandleStore(bytesMost: settings.bytesMost, kept: loader.histories, passedVenues: passed), nil)
         }
         do throws(CandleFiles.Failure) {
             var files = try CandleFiles(directory: settings.directory)

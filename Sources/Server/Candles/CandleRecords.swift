@@ -64,6 +64,19 @@ package enum CandleRecords {
         } while first < candles.count
     }
 
+    /// Appends blocks with everything of one instrument.
+    package static func append(_ name: String, _ history: CandleHistory, to bytes: inout [UInt8]) {
+        guard !history.isEmpty else { return }
+        append(
+            name,
+            priceScale: history.priceScale,
+            quantityScale: history.quantityScale,
+            candles: CandleInterval.allCases.flatMap { history.kept($0) },
+            slots: history.slots,
+            to: &bytes
+        )
+    }
+
     private static func append(
         _ candle: Candle,
         _ bits: UInt8,

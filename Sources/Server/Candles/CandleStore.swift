@@ -146,6 +146,17 @@ package final class CandleStore: Sendable {
         }
     }
 
+    /// Everything that is kept for a later run, as a file would have it.
+    package var records: [UInt8] {
+        var bytes = CandleRecords.magic
+        for index in 0..<instrumentCount {
+            guard let kept = keptHistory(of: InstrumentID(UInt32(index))) else { continue }
+            CandleRecords.append(kept.name, kept.history, to: &bytes)
+        }
+        for (name, history) in unclaimed { CandleRecords.append(name, history, to: &bytes) }
+        return bytes
+    }
+
     package var instrumentCount: Int { state.withLock { $0.entries.count } }
     /// What an earlier run left of instruments that were not heard of in this one.
     package var unclaimed: [String: CandleHistory] { state.withLock { $0.unclaimed } }

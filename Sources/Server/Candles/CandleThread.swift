@@ -32,6 +32,13 @@ final class CandleThread: @unchecked Sendable {
         thread?.join()
     }
 
+    /// Goes on after ``stop()``; what lies on the disk may be somebody else's by now and is written anew.
+    func goOn() {
+        isStopping.withLock { $0 = false }
+        files.forgetJournal()
+        start()
+    }
+
     private func run() {
         var turn = 0
         while !isStopping.withLock({ $0 }) {
@@ -76,26 +83,15 @@ final class CandleThread: @unchecked Sendable {
         try files.writeSnapshot { bytes in
             while bytes.count < 1 << 20, next < count {
                 if let kept = store.keptHistory(of: InstrumentID(UInt32(next))) {
-                    Self.append(kept.name, kept.history, to: &bytes)
+                    CandleRecords.append(kept.name, kept.history, to: &bytes)
                 }
                 next += 1
             }
             while bytes.count < 1 << 20, let (name, history) = unclaimed.first {
                 unclaimed[name] = nil
-                Self.append(name, history, to: &bytes)
+                CandleRecords.append(name, history, to: &bytes)
             }
         }
     }
 
-    private static func append(_ name: String, _ history: CandleHistory, to bytes: inout [UInt8]) {
-        guard !history.isEmpty else { return }
-        CandleRecords.append(
-            name,
-            priceScale: history.priceScale,
-            quantityScale: history.quantityScale,
-            candles: CandleInterval.allCases.flatMap { history.kept($0) },
-            slots: history.slots,
-            to: &bytes
-        )
-    }
 }

@@ -47,7 +47,9 @@ package struct CommandDescription: Sendable {
         summary: "run the hub",
         details: """
             Takes market data from the configured sources and fans it out. Prints one line of JSON on stdout when it is
-            ready, logs to stderr, and ends cleanly on SIGINT and SIGTERM; SIGHUP reloads the configuration.
+            ready, logs to stderr, and ends cleanly on SIGINT and SIGTERM; SIGHUP reloads the configuration, and
+            SIGUSR2 puts a new process in its place (of the program that stands where this one did) without a
+            connection refused.
             """,
         options: configuration,
         examples: [

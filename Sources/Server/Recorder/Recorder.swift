@@ -11,6 +11,8 @@ package final class Recorder {
     private let metrics: RecorderMetrics
     private let clock: HubClock
     private let log: Log
+    /// What holds the directory, for a successor.
+    let directoryLock: Int32
     private var sources: [String] = []
     private var thread: JoinableThread?
     private let isStopping = Atomic<Bool>(false)
@@ -22,14 +24,17 @@ package final class Recorder {
     /// How long the thread rests when there is nothing more to take.
     private static let restNs = 20_000_000
 
+    /// - Parameter lock: of the hub before this one, when that recorded.
     /// - Throws: why the directory cannot be used.
     package init(
         _ configuration: RecordConfiguration,
+        sharing lock: Int32? = nil,
         clock: HubClock,
         registry: MetricRegistry,
         log: Log
     ) throws(RecordingDirectory.Refusal) {
-        let directory = try RecordingDirectory(path: configuration.directory)
+        let directory = try RecordingDirectory(path: configuration.directory, sharing: lock)
+        directoryLock = directory.lock
         var limits = RecordingLimits(
             fileBytesMost: configuration.fileBytesMost,
             fileNsMost: Int64(configuration.fileSecondsMost) * 1_000_000_000,

@@ -38,8 +38,18 @@ package final class RecordingDirectory: RecordingDisk {
 
     private let descriptor: Int32
 
+    /// What holds the lock, for a successor: whoever has the descriptor shares it.
+    package var lock: Int32 { descriptor }
+
     /// Makes the directory if need be (its parent must exist), and locks it until this goes.
-    package init(path: String) throws(Refusal) {
+    ///
+    /// - Parameter lock: of the hub before this one, which belongs to this from now on.
+    package init(path: String, sharing lock: Int32? = nil) throws(Refusal) {
+        // The lock goes with the descriptor's open file, which both have.
+        if let lock, Self.isDirectory(lock, path) {
+            descriptor = lock
+            return
+        }
         if mkdir(path, 0o750) != 0, errno != EEXIST { throw Self.refusal(path, "cannot be made") }
         descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw Self.refusal(path, "cannot be opened") }
@@ -59,6 +69,13 @@ package final class RecordingDirectory: RecordingDisk {
     }
 
     deinit { Glibc.close(descriptor) }
+
+    /// Whether a descriptor is that of a directory.
+    private static func isDirectory(_ descriptor: Int32, _ path: String) -> Bool {
+        var (one, other) = (stat(), stat())
+        return fstat(descriptor, &one) == 0 && stat(path, &other) == 0 && one.st_dev == other.st_dev
+            && one.st_ino == other.st_ino
+    }
 
     private static func refusal(_ path: String, _ what: String) -> Refusal {
         Refusal(message: "record.directory \(path) \(what): \(String(cString: strerror(errno)))")

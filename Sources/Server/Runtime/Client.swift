@@ -3,28 +3,28 @@ import Transport
 
 /// One WebSocket client of an I/O loop.
 struct Client {
+    // What a delivery looks at comes first, together: with ten thousand clients each line of memory is waited for.
     let connection: ConnectionID
     let session: SessionID
     let format: Format
     /// Whether a legacy client wants one array a pass instead of one frame a value.
     var isBatching = false
-    /// Whether the connection takes no bytes now; then everything waits in ``outbox`` or is conflated.
-    var isBlocked = false
-    /// Why the close has been asked for; nothing is written or read any more then.
-    var closeReason: CloseReason?
-    var isClosing: Bool { closeReason != nil }
-    /// More is on its way to it than may be; then only what may be conflated waits.
-    var isOutOfCredit = false
-    /// Whether it is told less than everything at present.
-    var isHeldBack: Bool { isBlocked || isOutOfCredit }
-    var credit = Credit()
-    /// When it fell behind, nanoseconds since 1970 UTC; nil while it is not.
-    var behindSinceNs: Int64?
-    /// Set where it takes compressed messages; see ``IOLoop/deflateWindowBits(of:)``.
-    var deflateWindowBits: Int?
     /// Whether its frames tell when they were encoded.
     var wantsTimings = false
+    /// Whether the connection takes no bytes now; then everything waits in ``outbox`` or is conflated.
+    var isBlocked = false
+    /// More is on its way to it than may be; then only what may be conflated waits.
+    var isOutOfCredit = false
+    /// Why the close has been asked for; nothing is written or read any more then.
+    var closeReason: CloseReason?
+    /// Set where it takes compressed messages; see ``IOLoop/deflateWindowBits(of:)``.
+    var deflateWindowBits: Int?
+    var lastSentNs: Int64
+    var credit = Credit()
+    // What is looked at now and then.
     var outbox = Outbox()
+    /// When it fell behind, nanoseconds since 1970 UTC; nil while it is not.
+    var behindSinceNs: Int64?
     var requests: TokenBucket
     /// When bad frames began to be counted, and how many came since.
     var badFramesSinceNs: Int64
@@ -33,8 +33,11 @@ struct Client {
     var floodSinceNs: Int64
     var floodCount = 0
     var lastHeardNs: Int64
-    var lastSentNs: Int64
     var lastPingNs: Int64
+
+    var isClosing: Bool { closeReason != nil }
+    /// Whether it is told less than everything at present.
+    var isHeldBack: Bool { isBlocked || isOutOfCredit }
 
     init(connection: ConnectionID, session: SessionID, format: Format, requestsBurst: Int, atNs now: Int64) {
         self.connection = connection

@@ -24,17 +24,22 @@ extension ClientLoop {
     /// Sends shares of the broadcast until all are sent or the time has come.
     func deliverBroadcast(untilNs deadlineNs: Int64, on loop: IOLoop) {
         guard broadcast.isOnItsWay else { return }
+        defer { metrics.show(&sent) }
+        let (block, latency) = (metrics.block, metrics.sent)
         let sentNs = clock.nowNs
         var now = HubClock.monotonicNs
         let start = now
+        // Of the push that was looked at last: those who get the same come one after the other.
+        var (looked, received): (push: Int, ns: Int64?) = (-1, nil)
         while let place = broadcast.takeNext() {
             let share = broadcast.pass.shares[place]
             deliver(share, of: &broadcast, sentNs: sentNs, atNs: now, on: loop)
             // A look at the clock costs a hundredth of a write.
             now = HubClock.monotonicNs
             let first = Int(broadcast.pass.order[Int(share.range.lowerBound)])
-            if let receivedNs = broadcast.pass.receivedNs(ofTimely: first) {
-                metrics.block.observe(ns: sentNs + now - start - receivedNs, in: metrics.sent)
+            if first != looked { (looked, received) = (first, broadcast.pass.receivedNs(ofTimely: first)) }
+            if let receivedNs = received {
+                block.observe(ns: sentNs + now - start - receivedNs, in: latency)
             }
             if now >= deadlineNs { break }
         }
@@ -63,6 +68,7 @@ extension ClientLoop {
     }
 
     func sendAside(on loop: IOLoop) {
+        defer { metrics.show(&sent) }
         let (sentNs, now) = (clock.nowNs, HubClock.monotonicNs)
         while let place = aside.takeNext() {
             let share = aside.pass.shares[place]
@@ -86,7 +92,7 @@ extension ClientLoop {
     ) {
         let slot = slotOfSession[share.session.index]
         guard slot < clients.count, let wishes = clients[slot]?.wishes(of: share.session) else { return }
-        metrics.block.add(share.range.count, to: metrics[wishes.format].deliveries)
+        sent.deliver(Int(share.range.upperBound - share.range.lowerBound), wishes.format)
         outgoing.withMessage(of: share, wishes, sentNs: sentNs) { message in
             write(message, to: slot, atNs: now, on: loop)
         }
@@ -96,13 +102,13 @@ extension ClientLoop {
     func send(_ message: UnsafeRawBufferPointer, to slot: Int, atNs now: Int64, on loop: IOLoop) {
         if broadcast.isOnItsWay, let client = clients[slot] { settle(client, on: loop) }
         write(message, to: slot, atNs: now, on: loop)
+        metrics.show(&sent)
     }
 
     /// Writes a whole message of frames, and a ping behind it when one is due; holds the client back when too much is on its way.
     private func write(_ message: UnsafeRawBufferPointer, to slot: Int, atNs now: Int64, on loop: IOLoop) {
         guard let writing = clients[slot]?.beginWriting(bytes: message.count, atNs: now) else { return }
-        metrics.block.add(to: metrics[writing.format].messagesSent)
-        metrics.block.add(message.count, to: metrics[writing.format].bytesSent)
+        sent.write(bytes: message.count, writing.format)
         if let marker = writing.marker {
             marked.removeAll()
             marked.append(message)
@@ -122,7 +128,10 @@ extension ClientLoop {
         guard !writing.isBlocked else { return keep(message, for: slot, on: loop) }
         var rest = message
         while !rest.isEmpty {
-            let count = WebSocketFrame.wholeFrames(in: rest, most: writeBytesMost)
+            // Nearly always all of it; a look at each frame is for long messages alone.
+            let count =
+                rest.count <= writeBytesMost
+                ? rest.count : WebSocketFrame.wholeFrames(in: rest, most: writeBytesMost)
             let result = loop.write(UnsafeRawBufferPointer(rebasing: rest[..<count]), to: writing.connection)
             if result == .gone { return }
             if result != .refused { rest = UnsafeRawBufferPointer(rebasing: rest[count...]) }

@@ -1,5 +1,5 @@
 package import Hub
-import Market
+package import Market
 import Synchronization
 package import Transport
 import Wire
@@ -24,6 +24,8 @@ package final class ClientLoop: IOLoopHandler {
     private let reloads: Reloads
     private var reloadsSeen = 0
     let metrics: LoopMetrics
+    /// What was sent since it was last shown in ``metrics``.
+    var sent = SentCounts()
     let log: Log
     var settings: HubConfiguration
     private var gate: OriginGate
@@ -54,6 +56,10 @@ package final class ClientLoop: IOLoopHandler {
     let requestIDs: RequestIDGenerator
     private var isPassWanted = false
     private let isToLeave = Atomic(false)
+    /// Whether another hub listens in this one's place when it leaves.
+    private let hasSuccessor = Atomic(false)
+    private var isLeaving = false
+    let standStill = StandStill()
     /// Whether something was learned since the broadcast that is on its way.
     private var hasNewsBehindBroadcast = false
     /// Clients whose connection takes bytes and who have yet to be told the state of something.
@@ -128,38 +134,45 @@ package final class ClientLoop: IOLoopHandler {
     // MARK: The end
 
     /// Says goodbye to every client and ends the loop; any thread.
-    package func requestLeave(of loop: IOLoop) {
+    package func requestLeave(of loop: IOLoop, hasSuccessor: Bool = false) {
+        self.hasSuccessor.store(hasSuccessor, ordering: .relaxed)
         isToLeave.store(true, ordering: .releasing)
         loop.wake()
     }
 
     /// Tells everybody when to come back, spread evenly, so that whoever takes over is not asked by all at once.
     private func leave(on loop: IOLoop) {
+        isLeaving = true
         let present = clients.indices.filter { clients[$0] != nil }
         for (place, slot) in present.enumerated() {
-            let afterMs = UInt32(settings.reconnectSpreadMs * (place + 1) / present.count)
-            switch clients[slot]?.format {
-            case .enhanced?:
-                sendFrame(.binary, to: slot, on: loop) { out, now in
-                    EnhancedCodec.append(sentNs: UInt64(bitPattern: now), to: &out)
-                    let code = CloseReason.restart.rawValue
-                    EnhancedCodec.appendDisconnect(code: code, reconnectAfterMs: afterMs, to: &out)
-                }
-            case .legacy?:
-                sendFrame(.text, to: slot, on: loop) { out, _ in
-                    LegacyCodec.append(disconnect: CloseReason.restart.rawValue, reconnectAfterMs: afterMs, to: &out)
-                }
-            case nil: continue
-            }
-            close(slot, .restart, on: loop)
+            sendAway(slot, reconnectAfterMs: settings.reconnectSpreadMs * (place + 1) / present.count, on: loop)
         }
-        loop.requestStop()
+        loop.requestStop(awaitsRequests: hasSuccessor.load(ordering: .relaxed))
+    }
+
+    private func sendAway(_ slot: Int, reconnectAfterMs: Int, on loop: IOLoop) {
+        let afterMs = UInt32(reconnectAfterMs)
+        switch clients[slot]?.format {
+        case .enhanced?:
+            sendFrame(.binary, to: slot, on: loop) { out, now in
+                EnhancedCodec.append(sentNs: UInt64(bitPattern: now), to: &out)
+                let code = CloseReason.restart.rawValue
+                EnhancedCodec.appendDisconnect(code: code, reconnectAfterMs: afterMs, to: &out)
+            }
+        case .legacy?:
+            sendFrame(.text, to: slot, on: loop) { out, _ in
+                LegacyCodec.append(disconnect: CloseReason.restart.rawValue, reconnectAfterMs: afterMs, to: &out)
+            }
+        case nil: return
+        }
+        close(slot, .restart, on: loop)
     }
 
     // MARK: Market data
 
     package func wake(on loop: IOLoop) {
         isPassWanted = true
+        if standStill.isWanted { standStill(on: loop) }
         if isToLeave.exchange(false, ordering: .acquiring) { leave(on: loop) }
         guard let newer = reloads.newer(than: &reloadsSeen) else { return }
         settings = newer.hub
@@ -178,13 +191,7 @@ package final class ClientLoop: IOLoopHandler {
     package func turnEnded(on loop: IOLoop) {
         guard isPassWanted || broadcast.isOnItsWay || !unfinished.isEmpty else { return }
         isPassWanted = false
-        let count = ring.drain(most: Self.eventsMost) { units in
-            learn(units, on: loop)
-        } into: { event, levels in
-            if !newcomers.isEmpty { welcome(on: loop) }
-            hub.receive(event, levels: levels)
-        }
-        if !newcomers.isEmpty { welcome(on: loop) }
+        let count = drainRing(on: loop)
         if count >= Self.eventsMost { isPassWanted = true }
         if broadcast.isOnItsWay {
             if count > 0 { hasNewsBehindBroadcast = true }
@@ -200,6 +207,48 @@ package final class ClientLoop: IOLoopHandler {
         loop.keepTurning = isPassWanted || broadcast.isOnItsWay || !unfinished.isEmpty
         guard !broadcast.isOnItsWay, let due = hub.nextPassNs else { return }
         loop.schedulePass(afterNs: UInt64(max(0, due - HubClock.monotonicNs)))
+    }
+
+    /// Takes in what the feed thread said, about as much as a turn has time for.
+    private func drainRing(on loop: IOLoop) -> Int {
+        let count = ring.drain(most: Self.eventsMost) { units in
+            learn(units, on: loop)
+        } into: { event, levels in
+            if !newcomers.isEmpty { welcome(on: loop) }
+            hub.receive(event, levels: levels)
+        }
+        if !newcomers.isEmpty { welcome(on: loop) }
+        return count
+    }
+
+    // MARK: From process to process
+
+    /// Tells clients everything there is to tell, due or not, and hands on what the hub knows.
+    private func standStill(on loop: IOLoop) {
+        while drainRing(on: loop) >= Self.eventsMost {}
+        deliverBroadcast(untilNs: .max, on: loop)
+        broadcast.begin(atNs: HubClock.monotonicNs)
+        hub.passAll(into: &broadcast.pass)
+        if !broadcast.pass.isEmpty { encodeBroadcast() }
+        deliverBroadcast(untilNs: .max, on: loop)
+        var state = StateWriter()
+        hub.append(to: &state)
+        standStill.stand(state.bytes)
+    }
+
+    /// Goes on where the loops of another process ended; before this one runs.
+    ///
+    /// - Parameters:
+    ///   - states: what each of them handed on; the first is this loop's own.
+    ///   - table: the instruments of that process.
+    package func goOn(from states: [[UInt8]], _ table: InstrumentTable) throws(StateReader.Malformed) {
+        aside.begin(atNs: HubClock.monotonicNs)
+        _ = hub.adopt(table, into: &aside.pass)
+        instruments.welcome(from: hub.table)
+        for (place, bytes) in states.enumerated() {
+            var state = StateReader(bytes)
+            try hub.goOn(from: &state, isOwn: place == 0, atNs: HubClock.monotonicNs)
+        }
     }
 
     /// Makes the pass that is due, if there is one, and its bytes.
@@ -255,30 +304,23 @@ package final class ClientLoop: IOLoopHandler {
         hub.passAll(of: units.id, into: &broadcast.pass)
         if !broadcast.pass.isEmpty { encodeBroadcast() }
         deliverBroadcast(untilNs: .max, on: loop)
-        var table = hub.table
-        table.rescale(units.id, priceScale: units.priceScale, quantityScale: units.quantityScale)
-        adopt(table, on: loop)
-        hub.beginNewUnits(of: units.id)
+        hub.changeUnits(of: units.id, priceScale: units.priceScale, quantityScale: units.quantityScale)
+        instruments.rescale(units.id, from: hub.table)
     }
 
-    /// Takes instruments into the table, as many at once as came, because each time costs a copy of it.
+    /// Takes instruments into the table, as many at once as came.
     private func welcome(on loop: IOLoop) {
-        var table = hub.table
-        for instrument in newcomers {
-            do throws(InstrumentTable.Refusal) {
-                guard try table.add(instrument) == instrument.id else { stop(because: "a loop has another order") }
-            } catch {
-                stop(because: "the feed's table and a loop's differ: \(error)")
-            }
+        let firstID = InstrumentID(UInt32(hub.table.all.count))
+        guard newcomers.first?.id == firstID else { stop(because: "a loop has another order") }
+        aside.begin(atNs: HubClock.monotonicNs)
+        let joined: [Hub.Joined]
+        do throws(InstrumentTable.Refusal) {
+            joined = try hub.add(newcomers, into: &aside.pass)
+        } catch {
+            stop(because: "the feed's table and a loop's differ: \(error)")
         }
         newcomers.removeAll()
-        adopt(table, on: loop)
-    }
-
-    private func adopt(_ table: InstrumentTable, on loop: IOLoop) {
-        aside.begin(atNs: HubClock.monotonicNs)
-        let joined = hub.adopt(table, into: &aside.pass)
-        instruments.update(hub.table)
+        instruments.welcome(from: hub.table)
         encodeAside()
         tell(joined, on: loop)
         sendAside(on: loop)
@@ -365,6 +407,8 @@ package final class ClientLoop: IOLoopHandler {
         metrics.block.add(to: metrics[format].opened)
         log.debug("client-opened", ["peer": .text(peer(of: request)), "channel": .text(metrics[format].name)])
         metrics.block.add(1, to: metrics[format].open)
+        // It asked before the successor listened; that one has it next.
+        if isLeaving { sendAway(slot, reconnectAfterMs: 0, on: loop) }
     }
 
     package func closed(_ connection: ConnectionID, on loop: IOLoop) {}

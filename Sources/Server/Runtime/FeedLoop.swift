@@ -59,6 +59,7 @@ package final class FeedLoop: IOLoopHandler {
     /// The source of a TCP connection, by the connection.
     private var rawSources: [ConnectionID: Int] = [:]
     private let isStopping = Atomic<Bool>(false)
+    let standStill = StandStill()
 
     package init(
         publisher: FeedPublisher,
@@ -92,9 +93,19 @@ package final class FeedLoop: IOLoopHandler {
     package func readCertificate(_ reading: CertificateReading, on loop: IOLoop) { log.note(reading, loop: loop.index) }
 
     package func wake(on loop: IOLoop) {
+        if standStill.isWanted { standStill(on: loop) }
         guard isStopping.exchange(false, ordering: .acquiringAndReleasing) else { return }
         for source in sources { source.stop(on: self) }
         loop.requestStop()
+    }
+
+    /// Hands on the numbers, with every loop told of everything.
+    private func standStill(on loop: IOLoop) {
+        turnEnded(on: loop)
+        publisher.showCandles()
+        var state = StateWriter()
+        publisher.append(to: &state)
+        standStill.stand(state.bytes)
     }
 
     /// Lets others read what the sources say.

@@ -82,6 +82,9 @@ package struct FeedPublisher: MarketEventSink {
     /// The table as the sources know it: whoever decodes changes a copy of it and tells each change by ``learn(_:)``.
     package private(set) var table = InstrumentTable()
 
+    /// When this process took over from another; 0 when it did not.
+    var takenOverNs: Int64 = 0
+
     private struct Numbered: MarketEventSink {
         let outlets: [Outlet]
         let candles: CandleStore
@@ -122,22 +125,63 @@ package struct FeedPublisher: MarketEventSink {
     /// Lets every loop know of a new instrument, or of new units, before it hears of events that need them.
     package mutating func learn(_ instrument: Instrument) {
         let id = instrument.id
+        var hasOtherUnits = false
         if id.index < table.all.count {
             let known = table[id]
+            let wasInherited = table.isInherited(id)
+            table.name(id, as: instrument)
             let (price, quantity) = (instrument.priceScale, instrument.quantityScale)
             guard known.priceScale != price || known.quantityScale != quantity else { return }
             table.rescale(id, priceScale: price, quantityScale: quantity)
             changeUnits(of: id, from: known)
+            // Of others the source says so itself.
+            if wasInherited { hasOtherUnits = true }
         } else {
             let added = Result { () throws(InstrumentTable.Refusal) in try table.add(instrument) }
             guard case .success(id) = added else { stop(because: "the table of a source differs: \(added)") }
-            board.add(table[id])
-            streams.append(MarketStream(instrument: id))
-            resume(id, candles.add(table[id]))
-            if let metrics { venues.append(metrics.venue(instrument.venue)) }
+            welcome(id)
         }
         feedOut?.learn(table[id])
         for outlet in numbered.outlets { outlet.tell(InstrumentUnits(of: instrument)) }
+        let status = streams[id.index].status
+        if hasOtherUnits { tell(MarketStatus(status.state, .unitsChanged), of: id, atNs: takenOverNs) }
+    }
+
+    // MARK: From process to process
+
+    /// Takes an instrument in that a process before this one knew.
+    mutating func inherit(_ instrument: Instrument) -> InstrumentID {
+        guard let id = try? table.inherit(instrument) else { stop(because: "a name is inherited twice") }
+        welcome(id)
+        feedOut?.learn(table[id])
+        for outlet in numbered.outlets { outlet.tell(InstrumentUnits(of: table[id])) }
+        return id
+    }
+
+    /// Lets an instrument's numbers go on, and says that nobody listens to its venue at present.
+    mutating func goOn(_ id: InstrumentID, from state: inout StateReader, atNs now: Int64) throws(StateReader.Malformed)
+    {
+        let told = try streams[id.index].goOn(from: &state)
+        guard told.state != .disconnected else { return }
+        tell(MarketStatus(.disconnected, .started), of: id, atNs: now)
+    }
+
+    private mutating func tell(_ status: MarketStatus, of id: InstrumentID, atNs now: Int64) {
+        let event = MarketEvent(
+            instrument: id,
+            flags: .synthetic,
+            eventNs: now,
+            receivedNs: now,
+            payload: .status(status)
+        )
+        receive(event, levels: Span())
+    }
+
+    private mutating func welcome(_ id: InstrumentID) {
+        board.add(table[id])
+        streams.append(MarketStream(instrument: id))
+        resume(id, candles.add(table[id]))
+        if let metrics { venues.append(metrics.venue(table[id].venue)) }
     }
 
     /// Lets candles and day figures go on in an instrument's finer units.

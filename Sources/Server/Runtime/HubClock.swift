@@ -11,6 +11,12 @@ package final class HubClock: Sendable {
 
     package init() { offsetNs = Atomic(Self.realNs - Self.monotonicNs) }
 
+    /// What is added to CLOCK_MONOTONIC, which is the same for all processes of a machine.
+    package var offset: Int64 {
+        get { offsetNs.load(ordering: .relaxed) }
+        set { offsetNs.store(newValue, ordering: .relaxed) }
+    }
+
     /// Nanoseconds since an arbitrary start; never back.
     package static var monotonicNs: Int64 { read(CLOCK_MONOTONIC) }
 

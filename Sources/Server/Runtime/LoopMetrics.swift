@@ -58,6 +58,18 @@ package final class LoopMetrics {
         enhanced = PerFormat("enhanced", registry)
     }
 
+    /// Shows what was sent, and begins to count anew.
+    func show(_ sent: inout SentCounts) {
+        for format in Format.allCases {
+            let counts = sent[format]
+            guard counts.messages > 0 || counts.deliveries > 0 else { continue }
+            block.add(counts.messages, to: self[format].messagesSent)
+            block.add(counts.bytes, to: self[format].bytesSent)
+            block.add(counts.deliveries, to: self[format].deliveries)
+        }
+        sent = SentCounts()
+    }
+
     subscript(format: Format) -> PerFormat {
         switch format {
         case .legacy: legacy
@@ -124,4 +136,26 @@ extension Recovery {
         case .beganAnew?: "began_anew"
         }
     }
+}
+
+/// What a loop sent within a slice: plain numbers, because each delivery counts.
+struct SentCounts {
+    struct Counts {
+        var messages = 0
+        var bytes = 0
+        var deliveries = 0
+    }
+
+    private var counts = InlineArray<2, Counts>(repeating: Counts())
+
+    subscript(format: Format) -> Counts { counts[Int(format.rawValue)] }
+
+    @inline(__always)
+    mutating func write(bytes: Int, _ format: Format) {
+        counts[Int(format.rawValue)].messages += 1
+        counts[Int(format.rawValue)].bytes += bytes
+    }
+
+    @inline(__always)
+    mutating func deliver(_ count: Int, _ format: Format) { counts[Int(format.rawValue)].deliveries += count }
 }

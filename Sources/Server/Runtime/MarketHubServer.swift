@@ -11,6 +11,8 @@ enum StartError: Error {
     case page(WebPage.Problem)
     case source(String)
     case recorder(RecordingDirectory.Refusal)
+    /// What the hub before this one knew cannot be taken over.
+    case predecessor
 
     var message: String {
         switch self {
@@ -18,6 +20,7 @@ enum StartError: Error {
         case .page(let problem): problem.description
         case .source(let text): text
         case .recorder(let refusal): refusal.message
+        case .predecessor: "what the running hub knows cannot be read by this one; stop it and start this one instead"
         }
     }
 }
@@ -37,32 +40,50 @@ final class MarketHubServer {
     /// The addresses that the listeners really have, as the ready line names them.
     private(set) var listeners: [(name: String, address: String)] = []
 
-    private let configuration: Configuration
-    private let log: Log
-    private let clock: HubClock
+    /// Who listens where, for a successor.
+    private(set) var bound: [BoundListener] = []
+
+    let configuration: Configuration
+    let log: Log
+    let clock: HubClock
     private let registry = MetricRegistry()
     private let board = InstrumentBoard()
     private let health: HealthState
     private let reloads: Reloads
     private let requestIDs: RequestIDGenerator
-    private var clientLoops: [ClientLoop] = []
+    private(set) var clientLoops: [ClientLoop] = []
     private lazy var stalls = configuration.diagnostics.stallHook ? LoopStalls(loopCount: loopCount()) : nil
-    private var loops: [IOLoop] = []
-    private var feedLoop: IOLoop?
-    private var feed: FeedLoop?
+    private(set) var loops: [IOLoop] = []
+    private(set) var feedLoop: IOLoop?
+    private(set) var feed: FeedLoop?
     private var threads: [JoinableThread] = []
     private let indexes = IndexBoard()
-    private let candles: CandleStore
+    let candles: CandleStore
     /// Nil where candles are kept in memory only.
-    private let candleThread: CandleThread?
+    let candleThread: CandleThread?
     private let page: WebPage
     private let purpose: HubPurpose
-    private let recorder: Recorder?
+    let recorder: Recorder?
+
+    /// One listener, on one loop or all.
+    struct BoundListener {
+        /// As the ready line names it.
+        var name: String
+        var tag: UInt8
+        /// As configured.
+        var host: String
+        var port: Int
+        var boundPort: Int
+        var loops: [IOLoop]
+    }
 
     /// Makes every loop and listener; nothing is served before ``start()``.
+    ///
+    /// - Parameter predecessor: what a running hub hands to this one, which takes its place.
     init(
         _ configuration: Configuration,
         for purpose: HubPurpose = .serve,
+        after predecessor: Inheritance? = nil,
         log: Log,
         clock: HubClock
     ) throws(StartError) {
@@ -78,14 +99,28 @@ final class MarketHubServer {
         } catch {
             throw .page(error)
         }
-        (candles, candleThread) = Self.openCandles(configuration, log: log, nowNs: clock.nowNs)
+        var inherited = predecessor ?? Inheritance()
+        SessionTickets.use(inherited.ticketKeys)
+        let handedCandles = inherited.knowledge?.candles ?? []
+        (candles, candleThread) = Self.openCandles(
+            configuration,
+            handed: handedCandles,
+            log: log,
+            nowNs: clock.nowNs
+        )
         registry.read(.candleBytes) { [candles] in Double(candles.byteCount) }
         registry.read(.candlesLost) { [candles] in Double(candles.lostCount) }
         do throws(RecordingDirectory.Refusal) {
             recorder =
                 switch purpose {
                 case .serve where configuration.record.isEnabled, .record:
-                    try Recorder(configuration.record, clock: clock, registry: registry, log: log)
+                    try Recorder(
+                        configuration.record,
+                        sharing: inherited.recordingLock,
+                        clock: clock,
+                        registry: registry,
+                        log: log
+                    )
                 case .serve, .replay: nil
                 }
         } catch {
@@ -94,16 +129,24 @@ final class MarketHubServer {
         ProcessMetrics.register(in: registry, version: marketHubVersion)
         registry.read(.logDrops) { [log] in Double(log.droppedCount) }
         do throws(TransportError) {
-            try makeLoops()
+            try makeLoops(inherited.knowledge?.epoch)
+            try listen(&inherited)
         } catch {
             discard()
             throw .transport(error)
+        }
+        inherited.closeRest()
+        do throws(StateReader.Malformed) {
+            if let knowledge = inherited.knowledge { try goOn(from: knowledge) }
+        } catch {
+            discard()
+            throw .predecessor
         }
     }
 
     // MARK: Making
 
-    private func makeLoops() throws(TransportError) {
+    private func makeLoops(_ inheritedEpoch: UInt64?) throws(TransportError) {
         let descriptors = raiseDescriptorLimit()
         let loopCount = loopCount()
         // Descriptors that no client may take: listeners, loops, venues, files, and room for refusals.
@@ -118,7 +161,7 @@ final class MarketHubServer {
                 "loops": .count(loopCount),
             ]
         )
-        let epoch = UInt64(clock.nowNs / 1000)
+        let epoch = inheritedEpoch ?? UInt64(clock.nowNs / 1000)
         for index in 0..<loopCount {
             let handler = makeClientLoop(index, epoch: epoch)
             let loop = try IOLoop(index: index, handler: handler)
@@ -141,7 +184,6 @@ final class MarketHubServer {
         if configuration.feedOut.enabled { feed.publish(to: FeedOut(configuration.feedOut)) }
         feedLoop = try IOLoop(index: loopCount, handler: feed)
         self.feed = feed
-        try listen()
     }
 
     /// Threads that serve clients; a recorder has none but operators.
@@ -240,7 +282,7 @@ final class MarketHubServer {
 
     // MARK: Listening
 
-    private func listen() throws(TransportError) {
+    private func listen(_ inherited: inout Inheritance) throws(TransportError) {
         let tls =
             configuration.tls.isEnabled
             ? TLSSettings(
@@ -256,18 +298,13 @@ final class MarketHubServer {
         )
         web.headerTimeoutSeconds = configuration.transport.headerTimeoutSeconds
         let hasClients = if case .record = purpose { false } else { true }
-        if hasClients {
-            for loop in loops { web.port = try loop.listen(web) }
-            listeners.append(("web", address(web.host, web.port)))
-        }
-        if let first = loops.first {
-            let admin = ListenerSettings(
-                host: configuration.admin.host,
-                port: UInt16(configuration.admin.port),
-                tag: ClientLoop.ListenerTag.admin.rawValue
-            )
-            listeners.append(("admin", address(admin.host, try first.listen(admin))))
-        }
+        if hasClients { try listen("web", web, on: loops, &inherited) }
+        let admin = ListenerSettings(
+            host: configuration.admin.host,
+            port: UInt16(configuration.admin.port),
+            tag: ClientLoop.ListenerTag.admin.rawValue
+        )
+        try listen("admin", admin, on: Array(loops.prefix(1)), &inherited)
         guard let feedLoop, let feed else { return }
         // A tag is one byte, and the last is the feed's own.
         if let place = feed.sources.firstIndex(where: { $0 is TCPSource }), place < Int(FeedLoop.feedOutTag) {
@@ -279,7 +316,7 @@ final class MarketHubServer {
                 kind: .rawTCP,
                 tls: ownFeedTLS(source.certificateFile, source.keyFile, source.clientCaFile)
             )
-            listeners.append(("tcp", address(tcp.host, try feedLoop.listen(tcp))))
+            try listen("tcp", tcp, on: [feedLoop], &inherited)
         }
         guard configuration.feedOut.enabled else { return }
         let out = configuration.feedOut
@@ -290,7 +327,40 @@ final class MarketHubServer {
             kind: .rawTCP,
             tls: ownFeedTLS(out.certificateFile, out.keyFile, out.clientCaFile)
         )
-        listeners.append(("feedOut", address(settings.host, try feedLoop.listen(settings))))
+        try listen("feedOut", settings, on: [feedLoop], &inherited)
+    }
+
+    /// Opens a socket on each loop, or takes those of the hub before this one.
+    private func listen(
+        _ name: String,
+        _ given: ListenerSettings,
+        on loops: [IOLoop],
+        _ inherited: inout Inheritance
+    ) throws(TransportError) {
+        var settings = given
+        let taken = inherited.take(name, host: given.host, port: Int(given.port))
+        var sockets = (taken?.descriptors ?? [])[...]
+        if let taken { settings.port = UInt16(taken.boundPort) }
+        for loop in loops {
+            settings.adoptDescriptor = sockets.popFirst()
+            settings.port = try loop.listen(settings)
+        }
+        // That hub had more loops: connections wait at each of its sockets.
+        for (place, socket) in sockets.enumerated() {
+            settings.adoptDescriptor = socket
+            try loops[place % loops.count].listen(settings)
+        }
+        listeners.append((name, address(settings.host, settings.port)))
+        bound.append(
+            BoundListener(
+                name: name,
+                tag: settings.tag,
+                host: given.host,
+                port: Int(given.port),
+                boundPort: Int(settings.port),
+                loops: loops
+            )
+        )
     }
 
     private func ownFeedTLS(_ certificate: String, _ key: String, _ clientAuthority: String) -> TLSSettings? {
@@ -336,13 +406,22 @@ final class MarketHubServer {
     }
 
     /// Ends everything in order: sources first, then clients with 3001; returns when every thread has ended.
-    func stop() {
+    ///
+    /// - Parameter hasSuccessor: whether another hub has taken over, and keeps what there is to keep; the threads may stand still.
+    func stop(hasSuccessor: Bool = false) {
         health.setPhase(.draining)
         recorder?.close()
         if let feedLoop { feed?.requestStop(of: feedLoop) }
-        for (handler, loop) in zip(clientLoops, loops) { handler.requestLeave(of: loop) }
+        for (handler, loop) in zip(clientLoops, loops) {
+            handler.requestLeave(of: loop, hasSuccessor: hasSuccessor)
+        }
+        if hasSuccessor { release() }
         for thread in threads { thread.join() }
         threads = []
+        guard !hasSuccessor else {
+            recorder?.stop()
+            return
+        }
         // No thread touches the feed any more.
         feed?.publisher.showCandles()
         candleThread?.stop()

@@ -55,7 +55,7 @@ struct PassEncoder: ~Copyable {
             let start = pieces.count
             switch pass.pushes[index].format {
             case .enhanced:
-                EnhancedCodec.append(pass.pushes[index], of: pass, instruments: instruments.table, to: &pieces)
+                EnhancedCodec.append(pass.pushes[index], of: pass, instruments: instruments.all, to: &pieces)
             case .legacy: LegacyCodec.append(pass.pushes[index], of: pass, instruments: instruments, to: &pieces)
             }
             places.append(start..<pieces.count)

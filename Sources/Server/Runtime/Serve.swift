@@ -1,7 +1,8 @@
 import Glibc
 import Transport
 
-/// `market-hub serve`: runs until SIGTERM or SIGINT, reads its configuration again on SIGHUP.
+/// `market-hub serve`: runs until SIGTERM or SIGINT, reads its configuration again on SIGHUP, and puts a new process in its place
+/// on SIGUSR2.
 ///
 /// Signals are blocked in every thread and read here alone.
 func serve(
@@ -17,14 +18,29 @@ func serve(
         clock.nowNs
     }
     defer { log.close() }
+    let predecessor = Predecessor(environment: console.environment)
     let server: MarketHubServer
     do throws(StartError) {
-        server = try MarketHubServer(effective.values, for: purpose, log: log, clock: clock)
+        var inheritance: Inheritance?
+        if let predecessor {
+            do throws(HandoverChannel.Failure) {
+                inheritance = try predecessor.inherit()
+            } catch {
+                console.complain("the running hub hands nothing over (\(error)); stop it and start this one instead")
+                return .wrongUsage
+            }
+        }
+        if let inheritance { clock.offset = inheritance.clockOffsetNs }
+        server = try MarketHubServer(effective.values, for: purpose, after: inheritance, log: log, clock: clock)
     } catch {
         console.complain(error.message)
         return .wrongUsage
     }
     server.start()
+    do throws(HandoverChannel.Failure) { try predecessor?.letGo() } catch {
+        // It serves, and whatever became of the other, this one is all there is.
+        log.warning("predecessor-gone", ["problem": .text("\(error)")])
+    }
     let notifier = SystemdNotifier(environment: console.environment)
     console.print(readyLine(server.listeners))
     log.info("ready", KeyedLogValues(server.listeners.map { ($0.name, .text($0.address)) }))
@@ -36,6 +52,12 @@ func serve(
             notifier.notify("RELOADING=1")
             running = reload(running, options, console, server, log)
             notifier.notify("READY=1")
+        case SIGUSR2:
+            guard let successor = restart(server, purpose, console, notifier, log) else { continue }
+            notifier.notify("MAINPID=\(successor)")
+            server.stop(hasSuccessor: true)
+            log.info("stopped")
+            return .success
         case 0:
             if server.isAlive { notifier.notify("WATCHDOG=1") }
         case let signal:
@@ -48,10 +70,36 @@ func serve(
     }
 }
 
-/// `{"event":"ready","listeners":{"web":"127.0.0.1:8080",...}}`, for programs that start the hub.
+/// `{"event":"ready","pid":4711,"listeners":{"web":"127.0.0.1:8080",...}}`, for programs that start the hub.
 private func readyLine(_ listeners: [(name: String, address: String)]) -> String {
     let entries = listeners.map { "\(JSONText.quoted($0.name)):\(JSONText.quoted($0.address))" }
-    return #"{"event":"ready","listeners":{"# + entries.joined(separator: ",") + "}}\n"
+    return #"{"event":"ready","pid":"# + String(getpid()) + #","listeners":{"# + entries.joined(separator: ",") + "}}\n"
+}
+
+/// The process id of the hub that serves in this one's place; nil when there is none, and the log says why.
+private func restart(
+    _ server: MarketHubServer,
+    _ purpose: HubPurpose,
+    _ console: Console,
+    _ notifier: SystemdNotifier,
+    _ log: Log
+) -> Int32? {
+    guard case .serve = purpose else {
+        log.error(
+            "restart-failed",
+            ["problem": "only market-hub serve has a successor; stop this one and start it again"]
+        )
+        return nil
+    }
+    let restart = HotRestart(server: server, environment: console.environment, log: log) {
+        if notifier.watchdogNs != nil { notifier.notify("WATCHDOG=1") }
+    }
+    do throws(HotRestart.Failure) {
+        return try restart.run()
+    } catch {
+        log.error("restart-failed", ["problem": .text(error.reason), "state": "this hub goes on as before"])
+        return nil
+    }
 }
 
 private func reload(
@@ -94,7 +142,7 @@ func blockSignals() -> sigset_t {
     unsetenv("http_proxy")
     var signals = sigset_t()
     sigemptyset(&signals)
-    for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&signals, number) }
+    for number in [SIGTERM, SIGINT, SIGHUP, SIGUSR2] { sigaddset(&signals, number) }
     pthread_sigmask(SIG_BLOCK, &signals, nil)
     return signals
 }

@@ -166,8 +166,10 @@ struct FeedSeat: MarketEventSink {
     fileprivate let connection: UInt32
 
     mutating func learn(_ instrument: Instrument) {
-        let isOurs = room.desk.knows(instrument.id)
-        guard isOurs || instrument.id.index >= feed.publisher.table.all.count else {
+        let table = feed.publisher.table
+        let isOurs = room.desk.knows(instrument.id) || instrument.id.index >= table.all.count
+        // Of a process before this one it may be anybody's: the first who names it has it.
+        guard isOurs || table.isInherited(instrument.id) else {
             return room.refuse(instrument, on: feed)
         }
         room.desk.learn(instrument, from: connection)
