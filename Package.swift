@@ -34,10 +34,11 @@ let package = Package(
         module("Market"),
         module("Feeds", ["Market"]),
         module("Hub", ["Market"]),
+        module("Signaling"),
         // Edges: bytes and sockets.
         module("JSON"),
         .target(name: "CMarketHubProto", linkerSettings: [.linkedLibrary("protobuf-c")]),
-        module("Wire", ["Hub", "Market", "JSON", "CMarketHubProto"]),
+        module("Wire", ["Hub", "Market", "Signaling", "JSON", "CMarketHubProto"]),
         systemLibrary(
             "CLibWebSockets",
             pkgConfig: "libwebsockets",
@@ -71,8 +72,9 @@ let package = Package(
         specification("MarketTests", ["Market"]),
         specification("FeedsTests", ["Feeds", "Market", "Simulation", "CZlib"]),
         specification("HubTests", ["Hub", "Market"]),
+        specification("SignalingTests", ["Signaling"]),
         specification("JSONTests", ["JSON"]),
-        specification("WireTests", ["Wire", "Hub", "Market", "JSON", "CMarketHubProto"]),
+        specification("WireTests", ["Wire", "Hub", "Market", "Signaling", "JSON", "CMarketHubProto"]),
         specification("TransportTests", ["Transport"]),
         specification("ServerTests", ["Server", "Market", "Feeds", "Hub", "Wire", "Transport"]),
         specification("SimulationTests", ["Simulation", "Hub", "Market", "Feeds"]),

@@ -8,8 +8,9 @@ private let allowedImports: [String: Set<String>] = [
     "Market": [],
     "Feeds": ["Market"],
     "Hub": ["Market"],
+    "Signaling": [],
     "JSON": [],
-    "Wire": ["Hub", "Market", "JSON", "CMarketHubProto"],
+    "Wire": ["Hub", "Market", "Signaling", "JSON", "CMarketHubProto"],
     "Transport": ["CLibWebSockets", "CLibUV", "CTransport", "CZlib", "Glibc", "Synchronization"],
     "Server": [
         "Market", "Feeds", "Hub", "Wire", "JSON", "Transport", "CLibWebSockets", "CLibUV", "CTransport", "CZlib",

@@ -88,6 +88,7 @@ struct HotRestart {
         let deadline = HubClock.monotonicNs + Int64(mostMs) * 1_000_000
         while HubClock.monotonicNs < deadline {
             stillAlive()
+            guard !isAskedToEnd else { throw Failure(reason: "this hub was asked to end meanwhile") }
             let message: HandoverChannel.Message
             do throws(HandoverChannel.Failure) {
                 message = try channel.receive(mostMs: Self.lookMs)
@@ -104,6 +105,13 @@ struct HotRestart {
             return
         }
         throw Failure(reason: "the successor \(complaint) within \(mostMs / 1000) s")
+    }
+
+    /// Whether a signal waits that ends this hub: whoever sent it does not want to wait for a successor.
+    private var isAskedToEnd: Bool {
+        var pending = sigset_t()
+        sigpending(&pending)
+        return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1
     }
 
     /// Where this program's file stands, or the one that was put in its place.

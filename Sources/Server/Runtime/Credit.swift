@@ -1,8 +1,10 @@
 /// How many bytes may be on their way to a client without its having said that they arrived.
 ///
 /// What lies in kernels and in the client's own buffers grows old there: seconds of it, before the socket takes no more. So a ping with a
-/// number goes into the stream from time to time, and its pong says that all bytes before it were read. More than a quarter of a second's
-/// worth, and what the way there and back takes, beyond the last pong, and the client counts as behind: it is told the newest once it is through, instead of all that was.
+/// number goes into the stream from time to time, and its pong says that all bytes before it were read. More than a window's worth, and
+/// what the way there and back takes, beyond the last pong, and the client counts as behind: it is told the newest once it is through,
+/// instead of all that was. The window is a quarter of a second for a client that is new or was behind of late, and grows to three
+/// quarters while it keeps up: then it is asked a third as often, and each answer costs half a message.
 ///
 /// A client that never answered one is not held to it: what it has not read shows by itself, only later.
 package struct Credit {
@@ -13,8 +15,8 @@ package struct Credit {
         var sentNs: Int64
     }
 
-    /// A marker goes out at most so often, unless half the credit is used.
-    private static let markerNs: Int64 = 250_000_000
+    private static let windowLeastNs: Int64 = 250_000_000
+    private static let windowMostNs: Int64 = 750_000_000
     /// This much is always allowed.
     package static let bytesLeast: UInt64 = 16_384
     /// Markers that are not answered yet; with as many out, no other follows.
@@ -32,12 +34,14 @@ package struct Credit {
     /// How long the way there and back takes when nothing lies on it: what is on its way for that long is nobody's fault.
     private var roundTripNs: Int64 = .max
     private var hasAnswered = false
+    /// Of how much time the bytes may be on their way; a marker goes out once a window, or with half of what is allowed.
+    private var windowNs = Self.windowLeastNs
 
     package init() {}
 
     /// What may be on its way.
     package var allowed: UInt64 {
-        let seconds = 0.25 + (hasAnswered ? 1.5 * Double(roundTripNs) / 1e9 : 0)
+        let seconds = (Double(windowNs) + (hasAnswered ? 1.5 * Double(roundTripNs) : 0)) / 1e9
         return max(Self.bytesLeast, UInt64(Double(rate) * seconds))
     }
 
@@ -45,13 +49,16 @@ package struct Credit {
     package var isUsedUp: Bool { sent - arrived > Self.bytesLeast && hasAnswered && sent - arrived > allowed }
 
     /// Counts bytes that were written.
-    package mutating func send(_ bytes: Int) { sent += UInt64(bytes) }
+    package mutating func send(_ bytes: Int) {
+        sent += UInt64(bytes)
+        if isUsedUp { windowNs = Self.windowLeastNs }
+    }
 
     /// The payload of the ping that is to follow the bytes that are about to be written; nil while none is due.
     package mutating func marker(behind bytes: Int, atNs now: Int64) -> [UInt8]? {
         let unmarked = sent + UInt64(bytes) - markedBytes
         guard unmarked >= Self.bytesLeast / 2, markers.count < Self.markersMost else { return nil }
-        guard now - markedNs >= Self.markerNs || unmarked >= allowed / 2 else { return nil }
+        guard now - markedNs >= windowNs || unmarked >= allowed / 2 else { return nil }
         nextNumber &+= 1
         markedNs = now
         markedBytes = sent + UInt64(bytes)
@@ -82,6 +89,7 @@ package struct Credit {
         let number = UInt32(littleEndian: payload.loadUnaligned(as: UInt32.self))
         guard let place = markers.firstIndex(where: { $0.number == number }) else { return }
         let (bytes, sentNs) = (markers[place].bytes, markers[place].sentNs)
+        if !isUsedUp { windowNs = min(Self.windowMostNs, windowNs + windowNs / 8) }
         // The shortest there was; a way that grows longer is learned in minutes, not from a few who wait.
         let known = roundTripNs == .max ? .max : roundTripNs + roundTripNs / 1_000
         roundTripNs = min(known, max(1, now - sentNs))

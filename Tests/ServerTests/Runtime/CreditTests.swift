@@ -97,6 +97,28 @@ struct CreditTests {
         #expect(most <= allowed * 1.5 + Double(bytes), "\(most) of \(allowed)")
     }
 
+    @Test("asks one that keeps up three times a second, and not more often", arguments: [100, 300, 1_000])
+    func asksSeldom(bytes: Int) {
+        var link = Link(bytesPerSecond: 100_000_000)
+        _ = run(&link, bytes: bytes, milliseconds: 10_000)
+        let before = link.markerCount
+        _ = run(&link, bytes: bytes, milliseconds: 10_000)
+        #expect((20...32).contains(link.markerCount - before), "\(link.markerCount - before) markers in 10 s")
+    }
+
+    @Test("lets three quarters of a second lie before one that kept up until now, once, and a quarter from then on")
+    func turnsSlow() {
+        var link = Link(bytesPerSecond: 100_000_000)
+        _ = run(&link, bytes: 1_000, milliseconds: 10_000)
+        link.bytesPerSecond = 200_000
+        var most = 0.0
+        for _ in 0..<20 { most = max(most, run(&link, bytes: 1_000, milliseconds: 100).most) }
+        #expect((400_000...900_000).contains(most), "\(most) lay before it at first")
+        _ = run(&link, bytes: 1_000, milliseconds: 10_000)
+        let (later, heldBack) = run(&link, bytes: 1_000, milliseconds: 10_000)
+        #expect(heldBack > 1_000 && later <= 200_000 / 4 * 1.5 + 1_000, "\(later) later")
+    }
+
     @Test("says nothing of a client that never answers")
     func silent() {
         var credit = Credit()
