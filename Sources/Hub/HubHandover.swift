@@ -10,6 +10,7 @@ extension Hub {
     /// - Returns: how many topics were written.
     @discardableResult
     public func append(to state: inout StateWriter) -> Int {
+        state.append(Self.layout)
         var part = StateWriter()
         part.append(UInt64(states.count))
         for known in states { known.append(to: &part) }
@@ -30,6 +31,7 @@ extension Hub {
     /// - Throws: when it is not what was written; the hub is as it was, or knows a part.
     public mutating func goOn(from state: inout StateReader, isOwn: Bool, atNs now: Int64) throws(StateReader.Malformed)
     {
+        guard try state.read(UInt64.self) == Self.layout else { throw StateReader.Malformed() }
         nowNs = now
         var known = try state.readPart()
         if isOwn {
@@ -48,6 +50,27 @@ extension Hub {
             let before = topics[id.index].newestEntry
             topics[id.index].newestEntry = recent.append(push.entry, push.steps, before: before)
         }
+    }
+
+    /// How what is written here lies in memory: sizes, places of fields, and how many cases there are.
+    private static var layout: UInt64 {
+        let numbers = [
+            MemoryLayout<Topic.Stamp>.size, MemoryLayout<Topic.Stamp>.offset(of: \.sequence) ?? -1,
+            MemoryLayout<Topic.Stamp>.offset(of: \.eventNs) ?? -1,
+            MemoryLayout<Topic.Stamp>.offset(of: \.receivedNs) ?? -1,
+            MemoryLayout<Topic.Stamp>.offset(of: \.flags) ?? -1,
+            MemoryLayout<Push.Payload?>.size, MemoryLayout<TradeAggregate>.size,
+            MemoryLayout<TradeAggregate>.offset(of: \.high) ?? -1, MemoryLayout<TradeAggregate>.offset(of: \.low) ?? -1,
+            MemoryLayout<TradeAggregate>.offset(of: \.last) ?? -1,
+            MemoryLayout<TradeAggregate>.offset(of: \.volume) ?? -1,
+            MemoryLayout<TradeAggregate>.offset(of: \.count) ?? -1,
+            MemoryLayout<RecentPushes.Entry>.size, MemoryLayout<RecentPushes.Entry>.offset(of: \.stamp) ?? -1,
+            MemoryLayout<RecentPushes.Entry>.offset(of: \.previous) ?? -1,
+            MemoryLayout<RecentPushes.Entry>.offset(of: \.payload) ?? -1,
+            MemoryLayout<RecentPushes.Entry>.offset(of: \.checksum) ?? -1, MemoryLayout<RecentPushes.Step>.size,
+            MemoryLayout<InstrumentState.OldUnits>.size, Channel.allCases.count, Delivery.allCases.count,
+        ]
+        return numbers.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64(bitPattern: Int64($1))) &* 0x0000_0100_0000_01b3 }
     }
 
     private func append(_ topic: Topic, to state: inout StateWriter) {

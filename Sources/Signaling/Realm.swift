@@ -102,9 +102,7 @@ public struct Realm: Sendable {
 
     /// A message of a peer whose type is known.
     ///
-    /// - Parameters:
-    ///   - destination: nil where the message names nobody.
-    ///   - text: the frame as it goes out, made where it is needed.
+    /// `destination` is nil where the message names nobody; `text` makes the frame as it goes out, where it is needed.
     public mutating func receive(
         _ kind: SignalingKind,
         from link: LinkID,
@@ -167,7 +165,9 @@ public struct Realm: Sendable {
 
     // MARK: Time
 
-    /// Looks after what time brings: peers that fell silent, messages that waited too long. To be called some times a second.
+    /// Looks after what time brings: peers that fell silent, messages that waited too long.
+    ///
+    /// To be called some times a second.
     public mutating func advance(toNs now: Int64, into effects: inout [RealmEffect]) {
         if now - lookedNs >= RealmSettings.aliveIntervalNs {
             lookedNs = now

@@ -96,8 +96,16 @@ public final class HandoverChannel {
     private func send(_ bytes: [UInt8], _ descriptors: [Int32], _ mostMs: Int32) throws(Failure) {
         var (done, descriptors) = (0, descriptors)
         while done < bytes.count {
-            let sent = bytes[done...].withUnsafeBytes { rest in
-                ct_send_descriptors(descriptor, rest.baseAddress, rest.count, descriptors, descriptors.count, mostMs)
+            let sent = bytes.withUnsafeBytes { bytes in
+                let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
+                return ct_send_descriptors(
+                    descriptor,
+                    rest.baseAddress,
+                    rest.count,
+                    descriptors,
+                    descriptors.count,
+                    mostMs
+                )
             }
             guard sent > 0 else { throw Self.failure(Int32(-sent)) }
             done += sent
@@ -122,8 +130,9 @@ public final class HandoverChannel {
         var done = 0
         while done < count {
             var number = 0
-            let got = bytes[done...].withUnsafeMutableBytes { room in
-                ct_receive_descriptors(descriptor, room.baseAddress, room.count, &received, &number, mostMs)
+            let got = bytes.withUnsafeMutableBytes { bytes in
+                let room = UnsafeMutableRawBufferPointer(rebasing: bytes[done...])
+                return ct_receive_descriptors(descriptor, room.baseAddress, room.count, &received, &number, mostMs)
             }
             guard got > 0 else { throw Self.failure(Int32(-got)) }
             descriptors += received[..<number]

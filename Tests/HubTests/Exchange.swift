@@ -229,6 +229,7 @@ struct Exchange {
     /// Hands everything to another hub, as a hot restart does: nobody is connected any more.
     ///
     /// - Parameter isOwn: whether it is the hub of the same I/O loop; one of another loop was told the same.
+    /// - Throws: when the state cannot be read.
     mutating func restart(isOwn: Bool = true) throws {
         floor.hub.passAll(into: &pass)
         deliver()

@@ -17,7 +17,9 @@ struct HotRestart {
     /// To read the configuration and ask.
     private static let helloMostMs = 20_000
     /// To make everything ready; clients and venues wait meanwhile.
-    private static let serveMostMs = 15_000
+    private static let readyMostMs = 15_000
+    /// To start what is ready.
+    private static let serveMostMs = 5_000
     /// To take what is handed over.
     private static let sendMostMs: Int32 = 5_000
     private static let lookMs: Int32 = 200
@@ -28,8 +30,16 @@ struct HotRestart {
     /// Called some times a second, so that nobody believes that the hub hangs.
     let stillAlive: () -> Void
 
-    /// Returns the successor's process id when it serves; this process is to end then.
-    func run() throws(Failure) -> Int32 {
+    /// How a restart ended that cannot be taken back: this process is to end.
+    enum Outcome {
+        /// By its process id.
+        case serves(Int32)
+        /// It was told to start, and then it was gone.
+        case lost
+    }
+
+    /// Starts a successor and hands everything over; returns when this process is to end.
+    func run() throws(Failure) -> Outcome {
         let path = try Self.programPath()
         var given = environment
         given[Self.environmentName] = String(HandoverChannel.startedDescriptor)
@@ -43,40 +53,52 @@ struct HotRestart {
             throw Failure(reason: "\(path) cannot be started (\(error))")
         }
         log.info("successor-started", ["pid": .count(Int(process)), "program": .text(path)])
+        var stands = false
         do throws(Failure) {
-            try handOver(to: channel)
+            try handOver(to: channel, &stands)
         } catch {
-            // By its id, and it is ours: nobody else can have it before it is waited for.
+            // By its id, and it is ours: nobody else can have it before it is waited for. Only then is it certain that it does nothing
+            // any more to what both have.
             kill(process, SIGKILL)
             var status: Int32 = 0
             waitpid(process, &status, 0)
+            if stands { server.goOn() }
             throw error
         }
-        return process
+        do throws(Failure) {
+            try wait(for: .serving, from: channel, mostMs: Self.serveMostMs, "does not serve")
+        } catch {
+            // It was told to start, and may have numbered events: nobody else may number them otherwise.
+            log.error("successor-lost", ["problem": .text(error.reason), "remedy": "start the hub again"])
+            kill(process, SIGKILL)
+            return .lost
+        }
+        return .serves(process)
     }
 
-    private func handOver(to channel: HandoverChannel) throws(Failure) {
+    /// Brings the successor to where it has made everything, and tells it to start: from there on there is no way back.
+    private func handOver(to channel: HandoverChannel, _ stands: inout Bool) throws(Failure) {
         try wait(for: .hello, from: channel, mostMs: Self.helloMostMs, "did not ask for anything")
         let begun = HubClock.monotonicNs
         guard let inheritance = server.standStill() else { throw Failure(reason: "a thread does not stand still") }
-        do throws(Failure) {
-            do throws(HandoverChannel.Failure) {
-                try channel.send(inheritance.message, mostMs: Self.sendMostMs)
-            } catch {
-                throw Failure(reason: "it does not take what it is given (\(error))")
-            }
-            try wait(for: .serving, from: channel, mostMs: Self.serveMostMs, "is not ready to serve")
+        stands = true
+        let message = inheritance.message
+        do throws(HandoverChannel.Failure) {
+            try channel.send(message, mostMs: Self.sendMostMs)
         } catch {
-            server.goOn()
-            throw error
+            throw Failure(reason: "it does not take what it is given (\(error))")
         }
-        log.info(
-            "handed-over",
-            [
-                "bytes": .count(inheritance.message.bytes.count),
-                "pauseMs": .count(Int((HubClock.monotonicNs - begun) / 1_000_000)),
-            ]
-        )
+        try wait(for: .ready, from: channel, mostMs: Self.readyMostMs, "is not ready")
+        do throws(HandoverChannel.Failure) {
+            try channel.send(
+                HandoverChannel.Message(kind: Inheritance.MessageKind.go.rawValue),
+                mostMs: Self.sendMostMs
+            )
+        } catch {
+            throw Failure(reason: "it is gone before it could start (\(error))")
+        }
+        let pauseMs = Int((HubClock.monotonicNs - begun) / 1_000_000)
+        log.info("handed-over", ["bytes": .count(message.bytes.count), "pauseMs": .count(pauseMs)])
     }
 
     private func wait(
@@ -86,15 +108,19 @@ struct HotRestart {
         _ complaint: String
     ) throws(Failure) {
         let deadline = HubClock.monotonicNs + Int64(mostMs) * 1_000_000
-        while HubClock.monotonicNs < deadline {
+        while true {
             stillAlive()
-            guard !isAskedToEnd else { throw Failure(reason: "this hub was asked to end meanwhile") }
             let message: HandoverChannel.Message
             do throws(HandoverChannel.Failure) {
                 message = try channel.receive(mostMs: Self.lookMs)
             } catch {
                 switch error {
-                case .timedOut: continue
+                case .timedOut:
+                    guard !Self.isAskedToEnd else { throw Failure(reason: "this hub was asked to end meanwhile") }
+                    guard HubClock.monotonicNs < deadline else {
+                        throw Failure(reason: "the successor \(complaint) within \(mostMs / 1000) s")
+                    }
+                    continue
                 case .ended: throw Failure(reason: "the successor ended; what it said stands above")
                 case .system, .malformed: throw Failure(reason: "the successor cannot be heard (\(error))")
                 }
@@ -104,11 +130,10 @@ struct HotRestart {
             }
             return
         }
-        throw Failure(reason: "the successor \(complaint) within \(mostMs / 1000) s")
     }
 
     /// Whether a signal waits that ends this hub: whoever sent it does not want to wait for a successor.
-    private var isAskedToEnd: Bool {
+    static var isAskedToEnd: Bool {
         var pending = sigset_t()
         sigpending(&pending)
         return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1
@@ -149,7 +174,15 @@ struct Predecessor {
         return inheritance
     }
 
-    /// Says that this hub serves: the other one may go.
+    /// Says that everything is made, and waits for the word to start it.
+    func awaitGo() throws(HandoverChannel.Failure) {
+        try channel.send(HandoverChannel.Message(kind: Inheritance.MessageKind.ready.rawValue), mostMs: Self.mostMs)
+        guard try channel.receive(mostMs: Self.mostMs).kind == Inheritance.MessageKind.go.rawValue else {
+            throw .malformed
+        }
+    }
+
+    /// Says that this hub serves: the other one may end.
     func letGo() throws(HandoverChannel.Failure) {
         try channel.send(HandoverChannel.Message(kind: Inheritance.MessageKind.serving.rawValue), mostMs: Self.mostMs)
     }

@@ -35,7 +35,7 @@ struct Inheritance {
     /// Nil where what was written cannot be read: by another version of the hub.
     var knowledge: Knowledge?
 
-    /// Raised when what stands before the knowledge changes: another version then begins anew, sockets and all.
+    /// Raised when what stands before the knowledge changes: a hub of another version then takes nothing over, and is not started.
     private static let formatVersion: UInt32 = 1
 
     /// The kinds of messages between two hubs.
@@ -43,8 +43,12 @@ struct Inheritance {
         /// The new one read its configuration and asks for everything.
         case hello = 1
         case everything = 2
-        /// The new one serves; the old one may go.
-        case serving = 3
+        /// The new one has made everything and started nothing.
+        case ready = 3
+        /// The new one may start; the old one numbers no event any more, whatever happens.
+        case go = 4
+        /// The new one serves; the old one may end.
+        case serving = 5
     }
 
     // MARK: As a message
@@ -119,6 +123,15 @@ struct Inheritance {
     mutating func closeRest() {
         for descriptor in sockets.flatMap(\.descriptors) { close(descriptor) }
         sockets = []
+        if let recordingLock { close(recordingLock) }
+        recordingLock = nil
+    }
+
+    /// Takes the lock of the recordings' directory, if this hub records there too.
+    mutating func takeRecordingLock(of directory: String) -> Int32? {
+        guard let lock = recordingLock, RecordingDirectory.isDirectory(lock, directory) else { return nil }
+        recordingLock = nil
+        return lock
     }
 
     /// Takes the sockets of a listener that is configured as it was; none when there is no such.

@@ -24,7 +24,8 @@ package final class Recorder {
     /// How long the thread rests when there is nothing more to take.
     private static let restNs = 20_000_000
 
-    /// - Parameter lock: of the hub before this one, when that recorded.
+    /// Takes over the directory, and the lock on it of the hub before this one where there is one.
+    ///
     /// - Throws: why the directory cannot be used.
     package init(
         _ configuration: RecordConfiguration,

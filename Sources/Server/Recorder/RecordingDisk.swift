@@ -43,10 +43,11 @@ package final class RecordingDirectory: RecordingDisk {
 
     /// Makes the directory if need be (its parent must exist), and locks it until this goes.
     ///
-    /// - Parameter lock: of the hub before this one, which belongs to this from now on.
+    /// A lock of the hub before this one belongs to this from now on.
+    /// - Throws: why it cannot be used.
     package init(path: String, sharing lock: Int32? = nil) throws(Refusal) {
         // The lock goes with the descriptor's open file, which both have.
-        if let lock, Self.isDirectory(lock, path) {
+        if let lock {
             descriptor = lock
             return
         }
@@ -71,7 +72,7 @@ package final class RecordingDirectory: RecordingDisk {
     deinit { Glibc.close(descriptor) }
 
     /// Whether a descriptor is that of a directory.
-    private static func isDirectory(_ descriptor: Int32, _ path: String) -> Bool {
+    static func isDirectory(_ descriptor: Int32, _ path: String) -> Bool {
         var (one, other) = (stat(), stat())
         return fstat(descriptor, &one) == 0 && stat(path, &other) == 0 && one.st_dev == other.st_dev
             && one.st_ino == other.st_ino

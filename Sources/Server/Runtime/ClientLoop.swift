@@ -241,6 +241,7 @@ package final class ClientLoop: IOLoopHandler {
     /// - Parameters:
     ///   - states: what each of them handed on; the first is this loop's own.
     ///   - table: the instruments of that process.
+    /// - Throws: when it is not what a loop of this version hands on.
     package func goOn(from states: [[UInt8]], _ table: InstrumentTable) throws(StateReader.Malformed) {
         aside.begin(atNs: HubClock.monotonicNs)
         _ = hub.adopt(table, into: &aside.pass)

@@ -1,4 +1,5 @@
 import Feeds
+import Glibc
 package import Market
 import Synchronization
 package import Transport
@@ -102,6 +103,16 @@ package final class FeedLoop: IOLoopHandler {
     /// Hands on the numbers, with every loop told of everything.
     private func standStill(on loop: IOLoop) {
         turnEnded(on: loop)
+        // Loops that are behind catch up, which takes milliseconds; one that does not is no state to hand on.
+        let deadline = HubClock.monotonicNs + 1_000_000_000
+        while publisher.isMissedByAnyone {
+            guard HubClock.monotonicNs < deadline else {
+                log.warning("loop-behind", ["remedy": "try again when the load is lower"])
+                return standStill.release()
+            }
+            usleep(1_000)
+            turnEnded(on: loop)
+        }
         publisher.showCandles()
         var state = StateWriter()
         publisher.append(to: &state)

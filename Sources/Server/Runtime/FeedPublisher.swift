@@ -129,10 +129,12 @@ package struct FeedPublisher: MarketEventSink {
         if id.index < table.all.count {
             let known = table[id]
             let wasInherited = table.isInherited(id)
-            table.name(id, as: instrument)
             let (price, quantity) = (instrument.priceScale, instrument.quantityScale)
-            guard known.priceScale != price || known.quantityScale != quantity else { return }
+            guard known.priceScale != price || known.quantityScale != quantity else {
+                return table.name(id, as: instrument)
+            }
             table.rescale(id, priceScale: price, quantityScale: quantity)
+            table.name(id, as: instrument)
             changeUnits(of: id, from: known)
             // Of others the source says so itself.
             if wasInherited { hasOtherUnits = true }
@@ -270,6 +272,9 @@ package struct FeedPublisher: MarketEventSink {
         }
         return states
     }
+
+    /// Whether a loop has missed something that it was not told again yet.
+    package var isMissedByAnyone: Bool { numbered.outlets.contains { !$0.missed.isEmpty } }
 
     /// Whether a loop's ring is more than half full.
     package var isCrowded: Bool {

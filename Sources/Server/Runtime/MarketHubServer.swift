@@ -79,7 +79,8 @@ final class MarketHubServer {
 
     /// Makes every loop and listener; nothing is served before ``start()``.
     ///
-    /// - Parameter predecessor: what a running hub hands to this one, which takes its place.
+    /// `predecessor` is what a running hub hands to this one, which takes its place.
+    /// - Throws: why the hub cannot start; nothing is left open.
     init(
         _ configuration: Configuration,
         for purpose: HubPurpose = .serve,
@@ -116,7 +117,7 @@ final class MarketHubServer {
                 case .serve where configuration.record.isEnabled, .record:
                     try Recorder(
                         configuration.record,
-                        sharing: inherited.recordingLock,
+                        sharing: inherited.takeRecordingLock(of: configuration.record.directory),
                         clock: clock,
                         registry: registry,
                         log: log

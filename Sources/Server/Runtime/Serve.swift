@@ -36,6 +36,10 @@ func serve(
         console.complain(error.message)
         return .wrongUsage
     }
+    do throws(HandoverChannel.Failure) { try predecessor?.awaitGo() } catch {
+        console.complain("the running hub does not let this one start (\(error)), and goes on itself")
+        return .wrongUsage
+    }
     server.start()
     do throws(HandoverChannel.Failure) { try predecessor?.letGo() } catch {
         // It serves, and whatever became of the other, this one is all there is.
@@ -53,10 +57,13 @@ func serve(
             running = reload(running, options, console, server, log)
             notifier.notify("READY=1")
         case SIGUSR2:
-            guard let successor = restart(server, purpose, console, notifier, log) else { continue }
-            notifier.notify("MAINPID=\(successor)")
+            guard let outcome = restart(server, purpose, console, notifier, log) else { continue }
+            if case .serves(let successor) = outcome { notifier.notify("MAINPID=\(successor)") }
             server.stop(hasSuccessor: true)
             log.info("stopped")
+            guard case .serves(let successor) = outcome else { return .failed }
+            // Whoever asked this hub to end meanwhile meant the hub, not the process.
+            if HotRestart.isAskedToEnd { kill(successor, SIGTERM) }
             return .success
         case 0:
             if server.isAlive { notifier.notify("WATCHDOG=1") }
@@ -76,14 +83,14 @@ private func readyLine(_ listeners: [(name: String, address: String)]) -> String
     return #"{"event":"ready","pid":"# + String(getpid()) + #","listeners":{"# + entries.joined(separator: ",") + "}}\n"
 }
 
-/// The process id of the hub that serves in this one's place; nil when there is none, and the log says why.
+/// What became of the hub that is to serve in this one's place; nil when there is none, and the log says why.
 private func restart(
     _ server: MarketHubServer,
     _ purpose: HubPurpose,
     _ console: Console,
     _ notifier: SystemdNotifier,
     _ log: Log
-) -> Int32? {
+) -> HotRestart.Outcome? {
     guard case .serve = purpose else {
         log.error(
             "restart-failed",
