@@ -15,7 +15,7 @@ extension Hub {
         part.append(UInt64(states.count))
         for known in states { known.append(to: &part) }
         state.append(part)
-        let kept = topics.filter { topicIDs[$0.key] == $0.id && $0.key.isHandedOn }.prefix(settings.lingeringMost)
+        let kept = topics.filter { topicIDs[$0.key] == $0.id && $0.key.mayLinger }.prefix(settings.lingeringMost)
         part = StateWriter()
         part.append(UInt64(kept.count))
         for topic in kept { append(topic, to: &part) }
@@ -54,23 +54,22 @@ extension Hub {
 
     /// How what is written here lies in memory: sizes, places of fields, and how many cases there are.
     private static var layout: UInt64 {
-        let numbers = [
-            MemoryLayout<Topic.Stamp>.size, MemoryLayout<Topic.Stamp>.offset(of: \.sequence) ?? -1,
-            MemoryLayout<Topic.Stamp>.offset(of: \.eventNs) ?? -1,
-            MemoryLayout<Topic.Stamp>.offset(of: \.receivedNs) ?? -1,
-            MemoryLayout<Topic.Stamp>.offset(of: \.flags) ?? -1,
+        StateLayout.fingerprint(of: [
+            MemoryLayout<Topic.Stamp>.size, MemoryLayout<Topic.Stamp>.offset(of: \.sequence),
+            MemoryLayout<Topic.Stamp>.offset(of: \.eventNs),
+            MemoryLayout<Topic.Stamp>.offset(of: \.receivedNs),
+            MemoryLayout<Topic.Stamp>.offset(of: \.flags),
             MemoryLayout<Push.Payload?>.size, MemoryLayout<TradeAggregate>.size,
-            MemoryLayout<TradeAggregate>.offset(of: \.high) ?? -1, MemoryLayout<TradeAggregate>.offset(of: \.low) ?? -1,
-            MemoryLayout<TradeAggregate>.offset(of: \.last) ?? -1,
-            MemoryLayout<TradeAggregate>.offset(of: \.volume) ?? -1,
-            MemoryLayout<TradeAggregate>.offset(of: \.count) ?? -1,
-            MemoryLayout<RecentPushes.Entry>.size, MemoryLayout<RecentPushes.Entry>.offset(of: \.stamp) ?? -1,
-            MemoryLayout<RecentPushes.Entry>.offset(of: \.previous) ?? -1,
-            MemoryLayout<RecentPushes.Entry>.offset(of: \.payload) ?? -1,
-            MemoryLayout<RecentPushes.Entry>.offset(of: \.checksum) ?? -1, MemoryLayout<RecentPushes.Step>.size,
+            MemoryLayout<TradeAggregate>.offset(of: \.high), MemoryLayout<TradeAggregate>.offset(of: \.low),
+            MemoryLayout<TradeAggregate>.offset(of: \.last),
+            MemoryLayout<TradeAggregate>.offset(of: \.volume),
+            MemoryLayout<TradeAggregate>.offset(of: \.count),
+            MemoryLayout<RecentPushes.Entry>.size, MemoryLayout<RecentPushes.Entry>.offset(of: \.stamp),
+            MemoryLayout<RecentPushes.Entry>.offset(of: \.previous),
+            MemoryLayout<RecentPushes.Entry>.offset(of: \.payload),
+            MemoryLayout<RecentPushes.Entry>.offset(of: \.checksum), MemoryLayout<RecentPushes.Step>.size,
             MemoryLayout<InstrumentState.OldUnits>.size, Channel.allCases.count, Delivery.allCases.count,
-        ]
-        return numbers.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64(bitPattern: Int64($1))) &* 0x0000_0100_0000_01b3 }
+        ])
     }
 
     private func append(_ topic: Topic, to state: inout StateWriter) {
@@ -95,9 +94,7 @@ extension Hub {
     private mutating func take(_ topic: HandedTopic) -> TopicID? {
         let index = topic.instrument.index
         let key = Topic.Key(instrument: topic.instrument, view: topic.view, format: .enhanced)
-        guard settings.lingerNs > 0, key.isHandedOn, index < states.count, topicIDs[key] == nil,
-            lingeringCount < settings.lingeringMost,
-            states[index].topics(of: topic.view.channel).count < settings.viewsMost,
+        guard index < states.count, topicIDs[key] == nil, lingeringCount < settings.lingeringMost,
             states[index].lastSequence(of: topic.view) == topic.stateSequence, let id = makeTopic(key)
         else { return nil }
         topics[id.index].last = topic.last
@@ -106,7 +103,7 @@ extension Hub {
         topics[id.index].needsSnapshot = topic.needsSnapshot
         if topic.needsSnapshot { topics[id.index].hideBook() }
         linger(id)
-        return id
+        return topicIDs[key]
     }
 }
 
@@ -137,11 +134,6 @@ private struct HandedTopic {
             )
         }
     }
-}
-
-extension Topic.Key {
-    /// Whether anything is told again to who comes back; of all other topics the instrument's state says everything.
-    fileprivate var isHandedOn: Bool { isRepeated && format == .enhanced }
 }
 
 extension View {

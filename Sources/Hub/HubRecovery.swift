@@ -307,7 +307,7 @@ extension Hub {
     /// Only as many of an instrument's as one session may hold: each costs work at every event.
     mutating func linger(_ id: TopicID) {
         let key = topics[id.index].key
-        guard settings.lingerNs > 0, key.isRepeated, key.format == .enhanced,
+        guard settings.lingerNs > 0, key.mayLinger,
             states[key.instrument.index].topics(of: key.view.channel).count <= settings.viewsMost
         else { return endTopic(id) }
         let untilNs = nowNs + settings.lingerNs
@@ -343,10 +343,13 @@ extension RecentPushes {
 }
 
 extension Topic.Key {
+    /// Whether who comes back is told anything again: of all other topics the instrument's state says everything.
+    var mayLinger: Bool { isRepeated && format == .enhanced }
+
     /// Whether what was pushed is ever told again: to who comes back, or was slow with a book.
     ///
     /// Of all others the newest value says everything.
-    var isRepeated: Bool {
+    fileprivate var isRepeated: Bool {
         switch (format, view.channel, view.delivery) {
         case (_, .book, .conflate): true
         case (.legacy, _, _): false

@@ -75,12 +75,8 @@ public enum StateLayout {
     /// It follows from the sizes of all plain values and the places of their fields, so that a change of one changes it; cases of an
     /// enumeration count by their number.
     public static let fingerprint: UInt64 = {
-        var sum: UInt64 = 0xcbf2_9ce4_8422_2325 &+ version
-        func mix(_ numbers: Int?...) {
-            for number in numbers {
-                sum = (sum ^ UInt64(bitPattern: Int64(number ?? -1))) &* 0x0000_0100_0000_01b3
-            }
-        }
+        var numbers: [Int?] = [Int(version)]
+        func mix(_ more: Int?...) { numbers += more }
         func size<Value>(_ type: Value.Type) { mix(MemoryLayout<Value>.size, MemoryLayout<Value>.stride) }
         size(Trade.self)
         mix(
@@ -118,8 +114,15 @@ public enum StateLayout {
         mix(MarketStatus.State.allCases.count, MarketStatus.Reason.allCases.count, CandleInterval.allCases.count)
         mix(Side.allCases.count, Instrument.Kind.allCases.count)
         size(Decimal.self)
-        return sum
+        return fingerprint(of: numbers)
     }()
+
+    /// One number for many (FNV-1a over whole numbers); nil is a number of its own.
+    public static func fingerprint(of numbers: [Int?]) -> UInt64 {
+        numbers.reduce(0xcbf2_9ce4_8422_2325) { sum, number in
+            (sum ^ UInt64(bitPattern: Int64(number ?? -1))) &* 0x0000_0100_0000_01b3
+        }
+    }
 }
 
 extension Instrument {

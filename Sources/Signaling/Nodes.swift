@@ -47,7 +47,6 @@ extension Realm {
     public mutating func receive(
         _ message: NodeMessage,
         from other: NodeID,
-        atNs now: Int64,
         into effects: inout [RealmEffect]
     ) {
         switch message {

@@ -17,7 +17,7 @@ struct JSONOutline {
 
     /// The members of the object that `bytes` are, in their order, a key perhaps more than once; nil when they are no JSON object.
     ///
-    /// `bytes` are valid UTF-8. At most `membersMost` are given, the last ones.
+    /// `bytes` are valid UTF-8.
     static func members(of bytes: UnsafeRawBufferPointer, _ body: (Member) -> Void) -> Bool {
         var outline = JSONOutline(bytes: bytes)
         return outline.readObject(body)

@@ -56,7 +56,7 @@ struct Switchboard {
     }
 
     mutating func hear(_ message: NodeMessage, from node: UInt32) {
-        run { $0.receive(message, from: NodeID(node), atNs: $1, into: &$2) }
+        run { realm, _, effects in realm.receive(message, from: NodeID(node), into: &effects) }
     }
 
     mutating func takeSent() -> [(message: NodeMessage, to: NodeID?)] {

@@ -134,8 +134,7 @@ package struct CandleFiles: ~Copyable {
 
     /// Begins a new journal; what is shown from here on must go into it, or into the snapshot that follows.
     package mutating func beginJournal() throws(Failure) {
-        if journal >= 0 { close(journal) }
-        journal = -1
+        forgetJournal()
         generation += 1
         let name = path("candles-\(generation).journal")
         journal = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)

@@ -16,23 +16,17 @@ extension FeedPublisher {
     /// Every instrument is said to be disconnected until its source has begun anew, which is true.
     /// - Throws: when it is not what was written; nothing has changed then.
     package mutating func goOn(from state: inout StateReader, atNs now: Int64) throws(StateReader.Malformed) {
-        var known: [Instrument] = []
+        var known: [(instrument: Instrument, numbers: StateReader)] = []
         var names = InstrumentTable()
-        var copy = state
-        for _ in 0..<(try copy.read(UInt64.self)) {
-            let instrument = try Instrument(from: &copy)
+        for _ in 0..<(try state.read(UInt64.self)) {
+            let instrument = try Instrument(from: &state)
+            let numbers = state
             var stream = MarketStream(instrument: InstrumentID(0))
-            _ = try stream.goOn(from: &copy)
+            _ = try stream.goOn(from: &state)
             guard (try? names.add(instrument)) != nil else { throw StateReader.Malformed() }
-            known.append(instrument)
+            known.append((instrument, numbers))
         }
         takenOverNs = now
-        _ = try state.read(UInt64.self)
-        for instrument in known {
-            let id = inherit(instrument)
-            // Read once already: it is what comes behind the instrument that is to be taken.
-            _ = try Instrument(from: &state)
-            try goOn(id, from: &state, atNs: now)
-        }
+        for (instrument, var numbers) in known { try goOn(inherit(instrument), from: &numbers, atNs: now) }
     }
 }

@@ -5,7 +5,7 @@ import Transport
 ///
 /// The new one is the program that stands where this one's did, with the same arguments, so that an upgrade is to put the program
 /// there and send the signal; it reads the configuration anew. It is given the listening sockets and what this one knows, and only
-/// when it serves does this one send its clients away. Until then nothing has happened: if it fails, this one goes on.
+/// when it serves does this one send its clients away. Until it is told to start nothing has happened: if it fails, this one goes on.
 struct HotRestart {
     /// Why there is no successor; this hub goes on.
     struct Failure: Error {

@@ -128,7 +128,8 @@ package struct FeedPublisher: MarketEventSink {
         var hasOtherUnits = false
         if id.index < table.all.count {
             let known = table[id]
-            let wasInherited = table.isInherited(id)
+            // Of others the source says so itself.
+            hasOtherUnits = table.isInherited(id)
             let (price, quantity) = (instrument.priceScale, instrument.quantityScale)
             guard known.priceScale != price || known.quantityScale != quantity else {
                 return table.name(id, as: instrument)
@@ -136,17 +137,20 @@ package struct FeedPublisher: MarketEventSink {
             table.rescale(id, priceScale: price, quantityScale: quantity)
             table.name(id, as: instrument)
             changeUnits(of: id, from: known)
-            // Of others the source says so itself.
-            if wasInherited { hasOtherUnits = true }
         } else {
             let added = Result { () throws(InstrumentTable.Refusal) in try table.add(instrument) }
             guard case .success(id) = added else { stop(because: "the table of a source differs: \(added)") }
             welcome(id)
         }
-        feedOut?.learn(table[id])
-        for outlet in numbered.outlets { outlet.tell(InstrumentUnits(of: instrument)) }
+        announce(id)
         let status = streams[id.index].status
         if hasOtherUnits { tell(MarketStatus(status.state, .unitsChanged), of: id, atNs: takenOverNs) }
+    }
+
+    /// Lets everybody know of an instrument, or of its new units.
+    private mutating func announce(_ id: InstrumentID) {
+        feedOut?.learn(table[id])
+        for outlet in numbered.outlets { outlet.tell(InstrumentUnits(of: table[id])) }
     }
 
     // MARK: From process to process
@@ -155,8 +159,7 @@ package struct FeedPublisher: MarketEventSink {
     mutating func inherit(_ instrument: Instrument) -> InstrumentID {
         guard let id = try? table.inherit(instrument) else { stop(because: "a name is inherited twice") }
         welcome(id)
-        feedOut?.learn(table[id])
-        for outlet in numbered.outlets { outlet.tell(InstrumentUnits(of: table[id])) }
+        announce(id)
         return id
     }
 
